@@ -1,0 +1,99 @@
+"""Builds the Cython extensions; everything else about the package is declared in pyproject.toml.
+
+Each `cython_core/<room>/_<name>.pyx` becomes the module `cython_core.<room>._<name>`. The C files that a
+room's extensions are linked with stand in `cython_core/<room>/sources.txt`: one path from the repository
+root per line, for every extension of the room, or only for `_<name>` when the line reads `_<name>: path`.
+`#` starts a comment. The C that Cython writes goes to build/cython, so that it never stands next to
+sources. `.pyx`-free checkouts build nothing and are valid.
+"""
+
+import copy
+import os
+import sys
+from pathlib import Path
+
+import Cython
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).resolve().parent
+CORE = "cython_core"
+CYTHON_VERSION = "3.3.1"
+COMPILE_ARGS = ["-O3", "-std=c11", "-Wall", "-Wextra", "-fvisibility=hidden"]
+GENERATED_CODE_ARGS = ["-Wno-unused-parameter", "-Wno-missing-field-initializers"]
+"""What Cython itself writes would warn about; hand-written C is checked by its own tests."""
+
+
+class BuildExtensions(build_ext):
+    """Gives each extension an object folder of its own: two rooms may share a C file, built at once."""
+
+    def build_extension(self, ext: Extension) -> None:
+        private = copy.copy(self)
+        private.build_temp = str(Path(self.build_temp) / ext.name)
+        build_ext.build_extension(private, ext)
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        if self.parallel is None:
+            self.parallel = os.cpu_count() or 1
+
+
+def listed_sources(room: Path, name: str) -> list[str]:
+    """C files of extension `name` of `room`. Exits with a clear message on a path that is not there."""
+    listing = room / "sources.txt"
+    if not listing.exists():
+        return []
+    sources = []
+    for line in listing.read_text(encoding="utf-8").splitlines():
+        entry = line.split("#", 1)[0].strip()
+        owner, colon, path = entry.rpartition(":")
+        if not entry or (colon and owner.strip() != name):
+            continue
+        source = path.strip()
+        if not (ROOT / source).is_file():
+            sys.exit(f"{listing.relative_to(ROOT)}: there is no file {source}")
+        sources.append(source)
+    return sources
+
+
+def extensions() -> list[Extension]:
+    headers = sorted(
+        str(path.relative_to(ROOT))
+        for pattern in ("*.h", "*.inc", "*.pxd")
+        for path in (ROOT / CORE).rglob(pattern)
+    )
+    found = []
+    for pyx in sorted((ROOT / CORE).rglob("_*.pyx")):
+        room = pyx.parent
+        module = ".".join(pyx.relative_to(ROOT).with_suffix("").parts)
+        found.append(
+            Extension(
+                module,
+                sources=[str(pyx.relative_to(ROOT)), *listed_sources(room, pyx.stem)],
+                depends=headers,
+                include_dirs=[CORE, str(room.relative_to(ROOT))],
+                extra_compile_args=COMPILE_ARGS + GENERATED_CODE_ARGS,
+            )
+        )
+    return found
+
+
+def cythonized() -> list[Extension]:
+    wanted = extensions()
+    if not wanted:
+        return []
+    if Cython.__version__ != CYTHON_VERSION:
+        sys.exit(f"Cython {CYTHON_VERSION} is needed, {Cython.__version__} is installed")
+    return cythonize(
+        wanted,
+        build_dir="build/cython",
+        include_path=[str(ROOT)],
+        compiler_directives={"language_level": "3", "embedsignature": True},
+        nthreads=0,
+    )
+
+
+if __name__ == "__main__":
+    os.chdir(ROOT)
+    setup(ext_modules=cythonized(), cmdclass={"build_ext": BuildExtensions})
