@@ -54,6 +54,7 @@ class Tag(StrEnum):
     """What a settlement's OP_RETURN commits to."""
     PLAN = "plan"
     BUNDLE = "bundle"
+    STAKE_RECORD = "stake-record"
     POSSESSION = "possession"
     """Proof of possession of a registered key."""
     COSIGN = "cosign"
