@@ -1,0 +1,224 @@
+"""Follows the best Bitcoin chain and keeps the reduced blocks from a start height on.
+
+The watcher is the only part of a node that has a local tip. Consensus asks it whether an origin is buried
+in *this* node's view (a reason to vote or to wait); everything else reads blocks by height at or below a
+finalised origin (PROTOCOL.md section 4). Blocks are stored as they come, so a restart reads Bitcoin only
+from where it stopped; a reorg drops the blocks above the fork and reads the new branch.
+"""
+
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+import structlog
+import trio
+
+from p2p_seq.bitcoin.block import Block, BlockHeader
+from p2p_seq.bitcoin.scan import L1Block, WatchKind, WatchSet, scan_block
+from p2p_seq.protocol.errors import LocalError, RemoteError
+from p2p_seq.protocol.types import Hash32, Height, OutPoint, display_id, parse_display_id
+from p2p_seq.storage.store import Store
+from p2p_seq.storage.tables import Table
+
+log = structlog.get_logger("bitcoin.watcher")
+
+POLL_SECONDS: Final = 0.2
+"""Pause between two looks at the tip when nothing changed."""
+
+TROUBLE_PAUSE_SECONDS: Final = 2.0
+"""Pause after Bitcoin could not be reached or answered nonsense."""
+
+MEDIAN_BLOCKS: Final = 11
+"""Blocks in a median time past (BIP113)."""
+
+
+class BitcoinSource(Protocol):
+    """The few questions that the watcher asks; a bitcoind or the embedded node answers."""
+
+    async def call(self, method: str, *parameters: object) -> object: ...
+
+
+class BitcoinUnreachable(Exception):
+    """Bitcoin does not answer, or not with what was asked for. Passing: the watcher tries again."""
+
+
+class Watcher:
+    """The reduced best chain from `start` on."""
+
+    def __init__(
+        self,
+        source: BitcoinSource,
+        store: Store,
+        network: str,
+        start: Height,
+        watched: Mapping[OutPoint, WatchKind],
+    ) -> None:
+        self._source = source
+        self._store = store
+        self._network = network
+        self._start = start
+        self._genesis_watch = dict(watched)
+        self._blocks: list[L1Block] = []
+        self._times_before: list[int] = []
+        self._watched = WatchSet(dict(watched))
+        self._changed = trio.Event()
+        self.reachable = False
+        """Whether the last look at Bitcoin succeeded."""
+        self.reorg_depth_max = 0
+        """Deepest reorg seen since start, in blocks."""
+        self._load()
+
+    @property
+    def start(self) -> Height:
+        return self._start
+
+    @property
+    def tip(self) -> L1Block | None:
+        """The newest block seen, None before the first."""
+        return self._blocks[-1] if self._blocks else None
+
+    @property
+    def tip_height(self) -> Height:
+        """Height of the tip; one below the start height before the first block."""
+        return Height(self._start + len(self._blocks) - 1)
+
+    def block(self, height: Height) -> L1Block | None:
+        """The best chain's block at a height, None when out of range."""
+        index = height - self._start
+        return self._blocks[index] if 0 <= index < len(self._blocks) else None
+
+    def confirmations(self, height: Height, block_hash: Hash32) -> int:
+        """Confirmations of a block that is on the best chain; 0 when it is not."""
+        block = self.block(height)
+        if block is None or block.hash != block_hash:
+            return 0
+        return self.tip_height - height + 1
+
+    async def wait_changed(self) -> None:
+        """Return when the tip is another one than now."""
+        await self._changed.wait()
+
+    async def run(self) -> None:
+        """Follow the chain until cancelled. Trouble with Bitcoin is logged and retried."""
+        while True:
+            try:
+                moved = await self.step()
+            except BitcoinUnreachable as error:
+                if self.reachable:
+                    log.warning("bitcoin_unreachable", why=str(error))
+                self.reachable = False
+                await trio.sleep(TROUBLE_PAUSE_SECONDS)
+                continue
+            if not self.reachable:
+                log.info("bitcoin_reached", height=self.tip_height)
+            self.reachable = True
+            if not moved:
+                await trio.sleep(POLL_SECONDS)
+
+    async def step(self) -> bool:
+        """One look: follow the best chain by up to a batch of blocks. True when the tip moved."""
+        best = parse_display_id(str(await self._ask("getbestblockhash")))
+        if self._blocks and self._blocks[-1].hash == best:
+            return False
+        await self._rewind_to_best_chain()
+        moved = False
+        top = int(str(await self._ask("getblockcount")))
+        while self.tip_height < top and await self._append_next():
+            moved = True
+        if moved:
+            self._announce()
+        return moved
+
+    async def _append_next(self) -> bool:
+        """Read the block above the tip. False when the chain moved meanwhile."""
+        height = Height(self.tip_height + 1)
+        block_hash = parse_display_id(str(await self._ask("getblockhash", height)))
+        raw = bytes.fromhex(str(await self._ask("getblock", display_id(block_hash), 0)))
+        try:
+            block = Block.parse(raw)
+        except RemoteError as error:
+            raise BitcoinUnreachable(f"block {height} does not parse: {error}") from error
+        if block.hash != block_hash:
+            raise BitcoinUnreachable(f"asked for {display_id(block_hash)}, got another block")
+        if self._blocks and block.header.previous != self._blocks[-1].hash:
+            return False
+        if not self._blocks:
+            self._times_before = await self._times_below(block.header)
+        times = self._recent_times() + [block.header.time]
+        median = sorted(times)[len(times) // 2]
+        found = scan_block(self._network, block, height, median, self._watched)
+        with self._store.write() as transaction:
+            transaction.put(Table.BITCOIN, height.to_bytes(4, "big"), found.encode())
+        self._blocks.append(found)
+        return True
+
+    def _recent_times(self) -> list[int]:
+        """Times of the ten blocks below the next one."""
+        own = [block.time for block in self._blocks[-(MEDIAN_BLOCKS - 1) :]]
+        missing = MEDIAN_BLOCKS - 1 - len(own)
+        return (self._times_before[-missing:] if missing else []) + own
+
+    async def _times_below(self, header: BlockHeader) -> list[int]:
+        """Times of up to ten blocks below the start block, oldest first."""
+        times: list[int] = []
+        previous = header.previous
+        while len(times) < MEDIAN_BLOCKS - 1 and previous != bytes(32):
+            raw = bytes.fromhex(
+                str(await self._ask("getblockheader", display_id(previous), False))
+            )
+            below = BlockHeader.parse(raw)
+            if below.hash != previous:
+                raise BitcoinUnreachable("a header does not hash to its id")
+            times.append(below.time)
+            previous = below.previous
+        return times[::-1]
+
+    async def _rewind_to_best_chain(self) -> None:
+        """Drop blocks that left the best chain."""
+        keep = len(self._blocks)
+        count = int(str(await self._ask("getblockcount")))
+        while keep:
+            block = self._blocks[keep - 1]
+            if block.height <= count:
+                at_height = str(await self._ask("getblockhash", block.height))
+                if parse_display_id(at_height) == block.hash:
+                    break
+            keep -= 1
+        dropped = len(self._blocks) - keep
+        if not dropped:
+            return
+        log.warning("bitcoin_reorg", depth=dropped, fork_height=self._start + keep - 1)
+        self.reorg_depth_max = max(self.reorg_depth_max, dropped)
+        with self._store.write() as transaction:
+            for block in self._blocks[keep:]:
+                transaction.delete(Table.BITCOIN, block.height.to_bytes(4, "big"))
+        del self._blocks[keep:]
+        self._rebuild_watch()
+        self._announce()
+
+    def _rebuild_watch(self) -> None:
+        self._watched = WatchSet(dict(self._genesis_watch))
+        for block in self._blocks:
+            for item in block.relevant:
+                self._watched.absorb(item)
+
+    def _load(self) -> None:
+        """Read the stored chain; a gap or a wrong link means that another program wrote here."""
+        with self._store.read() as transaction:
+            for _, value in transaction.scan(Table.BITCOIN):
+                block = L1Block.decode(value, self._network)
+                expected = self._start + len(self._blocks)
+                linked = not self._blocks or block.previous == self._blocks[-1].hash
+                if block.height != expected or not linked:
+                    raise LocalError(f"stored Bitcoin block {block.height} does not follow")
+                self._blocks.append(block)
+        self._rebuild_watch()
+
+    def _announce(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    async def _ask(self, method: str, *parameters: object) -> object:
+        try:
+            return await self._source.call(method, *parameters)
+        except (RemoteError, OSError) as error:
+            raise BitcoinUnreachable(f"{method}: {error}") from error

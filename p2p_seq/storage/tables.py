@@ -1,0 +1,46 @@
+"""Every table of the chain store: its key, its value and who writes it. Nobody else knows table names.
+
+Keys are big-endian, so that LMDB's order is the order of numbers.
+"""
+
+from enum import StrEnum, unique
+from typing import Final
+
+SCHEMA_VERSION: Final = 1
+"""Version of the layouts below; a store of another version is refused."""
+
+
+@unique
+class Table(StrEnum):
+    """A named LMDB database."""
+
+    META = "meta"
+    """name -> value: schema version, chain id, finalised tip, anything of which there is one."""
+    BLOCKS = "blocks"
+    """block digest 32 -> encoded block: proposals that were voted for, and everything final."""
+    FINAL = "final"
+    """L2 height u64 -> block digest 32 | state root after the block 32."""
+    CERTIFICATES = "certificates"
+    """epoch u64 | view u64 | kind u8 -> encoded certificate."""
+    SEALS = "seals"
+    """epoch u64 -> encoded `SealedEpoch`."""
+    LEAVES = "leaves"
+    """path 32 -> value 64: the state after the finalised tip; inner tree nodes are derived at start."""
+    RECEIPTS = "receipts"
+    """L2 height u64 -> receipts of the block."""
+    TRANSACTIONS = "transactions"
+    """transaction id 32 -> L2 height u64 | index u32."""
+    STAKES = "stakes"
+    """consensus key 32 -> L2 height of the record u64 | encoded stake record."""
+    BRIDGE = "bridge"
+    """L2 height u64 -> encoded bridge state after the block (the last few)."""
+    SETTLEMENTS = "settlements"
+    """epoch u64 | version u32 -> signed settlement transaction."""
+    SHARES = "shares"
+    """epoch u64 | version u32 | vault key 32 -> signatures of one signer, one per input."""
+    BITCOIN = "bitcoin"
+    """Bitcoin height u32 -> encoded `L1Block`: what the watcher found in the best chain."""
+    COSIGNED = "cosigned"
+    """bundle hash 32 -> state of a co-signing ceremony in which this node is a member."""
+    CONSENSUS = "consensus"
+    """epoch u64 | record kind u8 | view u64 -> durable records of the running instance."""
