@@ -1,7 +1,8 @@
 """Bitcoin blocks and their headers, parsed strictly.
 
-`Block.parse` also checks that the transactions are those that the header commits to, so that whoever holds
-a `Block` holds what its hash names. Proof of work and links between headers are in `headers.py`.
+`Block.parse` also checks that the transactions are those that the header commits to, so that
+whoever holds a `Block` holds what its hash names. Proof of work and links between headers are in
+`headers.py`.
 """
 
 from collections.abc import Sequence

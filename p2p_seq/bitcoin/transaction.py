@@ -1,17 +1,17 @@
 """Bitcoin transactions as immutable values, parsed strictly.
 
-`Transaction.parse` accepts exactly the bytes that `serialize` gives back: minimal counts, no trailing
-bytes, no empty witness section, values within the money range. Ids are in internal byte order (as hashed);
-`protocol.types.display_id` reverses them for people.
+`Transaction.parse` accepts exactly the bytes that `serialize` gives back: minimal counts, no
+trailing bytes, no empty witness section, values within the money range. Ids are in internal byte
+order (as hashed); `protocol.types.display_id` reverses them for people.
 
-A transaction is parsed with plain offsets into one buffer, without a reader object: a node parses each
-block of Bitcoin on its event loop, and 2,000 transactions have to take less than a frame of a film.
+A transaction is parsed with plain offsets into one buffer, without a reader object: a node parses
+each block of Bitcoin on its event loop, and 2,000 transactions have to take less than a frame of a
+film.
 """
 
+import struct
 from dataclasses import dataclass
 from functools import cached_property
-from struct import Struct
-from struct import error as StructError
 from typing import Any, Final, NamedTuple, Self, TypeAlias
 
 from p2p_seq.bitcoin.wire import (
@@ -27,12 +27,13 @@ from p2p_seq.bitcoin.wire import (
 from p2p_seq.protocol.errors import CodecError, CodecReason
 from p2p_seq.protocol.types import ZERO32, Hash32, OutPoint
 
-_U32: Final = Struct("<I")
-_U64: Final = Struct("<Q")
+_U32: Final = struct.Struct("<I")
+_U64: Final = struct.Struct("<Q")
 
 SEQUENCE_FINAL: Final = 0xFFFFFFFF
 SEQUENCE_REPLACEABLE: Final = 0xFFFFFFFD
-"""nSequence of everything that the network writes: replaceable by fee, lock time active, no BIP68."""
+"""nSequence of everything that the network writes: replaceable by fee, lock time active, no BIP68.
+"""
 
 NULL_VOUT: Final = 0xFFFFFFFF
 """The output index that a coinbase input names."""
@@ -85,7 +86,7 @@ class Transaction:
         """The transaction at `start` and the position after it. Raises CodecError."""
         try:
             return cls._parse_at(encoded, start)
-        except (StructError, IndexError):
+        except (struct.error, IndexError):
             raise CodecError(CodecReason.TRUNCATED, "inside a transaction") from None
 
     @classmethod
@@ -114,9 +115,7 @@ class Transaction:
         )
         stripped = encoded[start:end]
         if is_segwit:
-            stripped = (
-                encoded[start : start + 4] + encoded[body:body_end] + encoded[position:end]
-            )
+            stripped = encoded[start : start + 4] + encoded[body:body_end] + encoded[position:end]
         # cached_property looks here first: parsed transactions know their id and size already.
         transaction.__dict__["txid"] = sha256d(stripped)
         transaction.__dict__["weight"] = (WITNESS_SCALE - 1) * len(stripped) + end - start
@@ -156,7 +155,9 @@ class Transaction:
 
     @cached_property
     def wtxid(self) -> Hash32:
-        """Double SHA-256 with witnesses; ZERO32 for a coinbase inside the commitment is the caller's."""
+        """Double SHA-256 with witnesses; ZERO32 for a coinbase inside the commitment is the
+        caller's.
+        """
         return sha256d(self.serialize())
 
     @cached_property

@@ -1,4 +1,5 @@
-"""Bitcoin's own byte formats: compact sizes, double SHA-256, and the reasons why its bytes are refused.
+"""Bitcoin's own byte formats: compact sizes, double SHA-256, and the reasons why its bytes are
+refused.
 
 Sources: Bitcoin Core `serialize.h` (compact sizes must be minimal), BIP144 (witness format).
 """
@@ -30,7 +31,9 @@ class BitcoinReason(StrEnum):
     MERKLE_ROOT = "merkle-root"
     """The transactions are not those that the header commits to."""
     MERKLE_MUTATED = "merkle-mutated"
-    """Equal neighbours in the Merkle tree: several transaction lists have this root (CVE-2012-2459)."""
+    """Equal neighbours in the Merkle tree: several transaction lists have this root
+    (CVE-2012-2459).
+    """
     MERKLE_PROOF = "merkle-proof"
     """A Merkle proof does not lead to the root, or could be read in another way."""
     PROOF_OF_WORK = "proof-of-work"

@@ -1,0 +1,1 @@
+"""Secrets and what may be signed with them; no other room can sign."""
