@@ -141,8 +141,9 @@ class Watcher:
             raise BitcoinUnreachable(f"asked for {display_id(block_hash)}, got another block")
         if self._blocks and block.header.previous != self._blocks[-1].hash:
             return False
-        if not self._blocks:
-            self._times_before = await self._times_below(block.header)
+        if len(self._blocks) < MEDIAN_BLOCKS - 1 and not self._times_before:
+            first = self._blocks[0].previous if self._blocks else block.header.previous
+            self._times_before = await self._times_below(first)
         times = self._recent_times() + [block.header.time]
         median = sorted(times)[len(times) // 2]
         found = scan_block(self._network, block, height, median, self._watched)
@@ -157,10 +158,10 @@ class Watcher:
         missing = MEDIAN_BLOCKS - 1 - len(own)
         return (self._times_before[-missing:] if missing else []) + own
 
-    async def _times_below(self, header: BlockHeader) -> list[int]:
+    async def _times_below(self, first_previous: Hash32) -> list[int]:
         """Times of up to ten blocks below the start block, oldest first."""
         times: list[int] = []
-        previous = header.previous
+        previous = first_previous
         while len(times) < MEDIAN_BLOCKS - 1 and previous != bytes(32):
             raw = bytes.fromhex(
                 str(await self._ask("getblockheader", display_id(previous), False))
