@@ -1,10 +1,10 @@
 """Builds the Cython extensions; everything else about the package is declared in pyproject.toml.
 
-Each `cython_core/<room>/_<name>.pyx` becomes the module `cython_core.<room>._<name>`. The C files that a
-room's extensions are linked with stand in `cython_core/<room>/sources.txt`: one path from the repository
-root per line, for every extension of the room, or only for `_<name>` when the line reads `_<name>: path`.
-`#` starts a comment. The C that Cython writes goes to build/cython, so that it never stands next to
-sources. `.pyx`-free checkouts build nothing and are valid.
+Each `cython_core/<room>/_<name>.pyx` becomes the module `cython_core.<room>._<name>`. The C files
+that a room's extensions are linked with stand in `cython_core/<room>/sources.txt`: one path from
+the repository root per line, for every extension of the room, or only for `_<name>` when the line
+reads `_<name>: path`. `#` starts a comment. The C that Cython writes goes to build/cython, so that
+it never stands next to sources.
 """
 
 import copy
@@ -26,7 +26,7 @@ GENERATED_CODE_ARGS = ["-Wno-unused-parameter", "-Wno-missing-field-initializers
 
 
 class BuildExtensions(build_ext):
-    """Gives each extension an object folder of its own: two rooms may share a C file, built at once."""
+    """Gives each extension its own object folder: two rooms may share a C file, built at once."""
 
     def build_extension(self, ext: Extension) -> None:
         private = copy.copy(self)
@@ -40,7 +40,7 @@ class BuildExtensions(build_ext):
 
 
 def listed_sources(room: Path, name: str) -> list[str]:
-    """C files of extension `name` of `room`. Exits with a clear message on a path that is not there."""
+    """C files of extension `name` of `room`. Exits when a listed path is not there."""
     listing = room / "sources.txt"
     if not listing.exists():
         return []

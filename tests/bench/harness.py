@@ -1,10 +1,7 @@
 """What a benchmark is, and what it yields.
 
-    BENCHMARKS = [Benchmark("tree.update", measure_updates)]
-
-    def measure_updates() -> list[Figure]:
-        seconds = best_of(3, lambda: tree.update(batch))
-        return [Figure("tree.update.rate", "leaves/s", len(batch) / seconds, 1e6, Better.HIGHER)]
+A module says `BENCHMARKS = [Benchmark("tree.update", measure_updates)]`, and `measure_updates`
+returns `[Figure("tree.update.rate", "leaves/s", leaves / best_of(3, update), 1e6, Better.HIGHER)]`.
 """
 
 import math
@@ -50,7 +47,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """A named measurement; `run` may take seconds, sets up what it needs and leaves nothing behind."""
+    """A named measurement. `run` may take seconds, sets up what it needs, leaves nothing behind."""
 
     name: str
     """Dotted; `./dev bench tree` selects every benchmark whose name starts with `tree`."""
@@ -60,7 +57,7 @@ class Benchmark:
 
 
 def best_of(repetitions: int, action: Callable[[], object]) -> float:
-    """Shortest time of `action` in seconds: on a shared machine the least disturbed run is the truest."""
+    """Shortest time of `action` in seconds: the least disturbed run is the truest."""
     if repetitions < 1:
         raise ValueError("at least one repetition")
     shortest = math.inf

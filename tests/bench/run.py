@@ -1,9 +1,10 @@
-"""Finds the benchmarks, runs the ones that are named (all quick ones by default), prints and writes.
+"""Finds the benchmarks, runs the named ones (by default all quick ones), prints and writes.
 
     python -m tests.bench.run [NAME ...] [--json OUT] [--list]
 
-The JSON is `{machine: {cpu, cores, flags, memory, python, date}, figures: [{name, unit, value, goal,
-better}], failures: [{name, error}]}`. Exit code 1 when a benchmark raised, 2 when a name selects none.
+The JSON is `{machine: {cpu, cores, flags, memory, python, date}, figures: [{name, unit, value,
+goal, better}], failures: [{name, error}]}`. Exit code 1 when a benchmark raised, 2 when a name
+selects none.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from rich.table import Table
 from tests.bench.harness import Benchmark, Better, Figure
 
 FOLDER = Path(__file__).resolve().parent
-INTERESTING_FLAGS = ("sse4_1", "avx2", "avx512f", "avx512vl", "avx512_vnni", "sha_ni", "bmi2", "adx")
+INTERESTING_FLAGS = ("sse4_1", "avx2", "avx512f", "avx512vl", "sha_ni", "bmi2", "adx")
 
 
 def machine() -> dict[str, Any]:
@@ -41,7 +42,7 @@ def machine() -> dict[str, Any]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
         "cpu": cpu,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0)),
         "flags": [flag for flag in INTERESTING_FLAGS if flag in flags],
         "memory": memory,
         "python": platform.python_version(),
@@ -62,7 +63,7 @@ def discover() -> list[Benchmark]:
 
 
 def selected(benchmarks: Iterable[Benchmark], names: list[str]) -> list[Benchmark]:
-    """Without names: everything that is not slow. A name selects itself and what stands below it."""
+    """Without names all that is not slow. A name selects itself and what stands below it."""
     if not names:
         return [benchmark for benchmark in benchmarks if not benchmark.slow]
     return [
@@ -90,9 +91,9 @@ def short(number: float) -> str:
 
 
 def table(figures: list[Figure], about: dict[str, Any]) -> Table:
-    gibibytes = about["memory"] / 2**30
+    memory = f"{about['memory'] / 2**30:.0f} GiB"
     view = Table(
-        title=f"{about['cpu']}, {about['cores']} cores, {gibibytes:.0f} GiB, Python {about['python']}",
+        title=f"{about['cpu']}, {about['cores']} cores, {memory}, Python {about['python']}",
         title_justify="left",
     )
     view.add_column("figure")
@@ -137,7 +138,8 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = selected(benchmarks, options.names)
     if not chosen:
         known = ", ".join(benchmark.name for benchmark in benchmarks) or "none yet"
-        console.print(f"no benchmark is called {' or '.join(options.names) or 'so'}; known: {known}")
+        wanted = " or ".join(options.names) or "quick"
+        console.print(f"no benchmark is {wanted}; known: {known}")
         return 2
     about = machine()
     figures, failures = measure(chosen, console)
