@@ -27,7 +27,7 @@ from pbk.script import PrecomputedTransactionData
 
 from p2p_seq.bitcoin.transaction import Transaction, TxOut
 from p2p_seq.protocol.errors import LocalError, OperatorError
-from p2p_seq.protocol.types import Hash32
+from p2p_seq.protocol.types import Hash32, parse_display_id
 
 _CONSENSUS_FLAGS: Final[Any] = pbk.ScriptVerificationFlags.ALL
 
@@ -117,6 +117,9 @@ class BlockVerdict:
     reject_reason: str | None
     """bitcoind's word for why this block is invalid, or None when nothing is wrong with it so far
     (a block on a branch with less work has not had its scripts run)."""
+    invalid_blocks: tuple[Hash32, ...] = ()
+    """Blocks that turned out to be invalid while this one was processed: it may be an earlier block
+    of a branch that this one made the longest."""
 
 
 class _LogCapture:
@@ -213,7 +216,9 @@ class KernelChain:
         reason = _reject_reason(block_id, lines)
         if is_refused and reason is None:
             reason = "rejected"
-        return BlockVerdict(is_new, reason)
+        failed = (_FAILED_CONNECT.search(line) for line in lines)
+        invalid = tuple(parse_display_id(found[1]) for found in failed if found is not None)
+        return BlockVerdict(is_new, reason, invalid)
 
     def tip(self) -> tuple[Hash32, int]:
         """Id and height of the best block."""
