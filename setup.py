@@ -20,6 +20,8 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).resolve().parent
 CORE = "cython_core"
 CYTHON_VERSION = "3.3.1"
+WITHOUT_EXTENSIONS = "P2PSEQ_WITHOUT_EXTENSIONS"
+"""Environment variable: install the metadata only; ./dev builds the extensions in place itself."""
 COMPILE_ARGS = ["-O3", "-std=c11", "-Wall", "-Wextra", "-fvisibility=hidden"]
 GENERATED_CODE_ARGS = ["-Wno-unused-parameter", "-Wno-missing-field-initializers"]
 """What Cython itself writes would warn about; hand-written C is checked by its own tests."""
@@ -81,7 +83,7 @@ def extensions() -> list[Extension]:
 
 def cythonized() -> list[Extension]:
     wanted = extensions()
-    if not wanted:
+    if not wanted or os.environ.get(WITHOUT_EXTENSIONS):
         return []
     if Cython.__version__ != CYTHON_VERSION:
         sys.exit(f"Cython {CYTHON_VERSION} is needed, {Cython.__version__} is installed")
