@@ -1,10 +1,10 @@
 """What the network sees in Bitcoin blocks, as a pure function of the chain.
 
-A block is reduced to its relevant transactions: those that announce a stake or a deposit by an OP_RETURN
-with one of our tags, and those that spend an output that matters (bonds, connectors, deposits, the vault
-coin). Which outputs matter follows from earlier blocks of the same chain and from genesis, so two nodes on
-one chain always see the same (pitfall R1). What the transactions *mean* is decided in `staking/` and
-`settlement/`.
+A block is reduced to its relevant transactions: those that announce a stake or a deposit by an
+OP_RETURN with one of our tags, and those that spend an output that matters (bonds, connectors,
+deposits, the vault coin). Which outputs matter follows from earlier blocks of the same chain and
+from genesis, so two nodes on one chain always see the same (pitfall R1). What the transactions
+*mean* is decided in `staking/` and `settlement/`.
 """
 
 from dataclasses import dataclass, field
@@ -98,8 +98,8 @@ class L1Block:
 def announcement(network: str, transaction: Transaction) -> tuple[BitcoinTag | None, bytes]:
     """The tagged OP_RETURN of a transaction: its tag and the bytes after it.
 
-    Only a single direct push is ours, and a transaction with two tagged outputs announces nothing: which
-    one counts would be a matter of taste.
+    Only a single direct push is ours, and a transaction with two tagged outputs announces nothing:
+    which one counts would be a matter of taste.
     """
     tags = {tag4(network, tag): tag for tag in BitcoinTag}
     found: list[tuple[BitcoinTag, bytes]] = []

@@ -1,9 +1,10 @@
 """Follows the best Bitcoin chain and keeps the reduced blocks from a start height on.
 
-The watcher is the only part of a node that has a local tip. Consensus asks it whether an origin is buried
-in *this* node's view (a reason to vote or to wait); everything else reads blocks by height at or below a
-finalised origin (PROTOCOL.md section 4). Blocks are stored as they come, so a restart reads Bitcoin only
-from where it stopped; a reorg drops the blocks above the fork and reads the new branch.
+The watcher is the only part of a node that has a local tip. Consensus asks it whether an origin is
+buried in *this* node's view (a reason to vote or to wait); everything else reads blocks by height
+at or below a finalised origin (PROTOCOL.md section 4). Blocks are stored as they come, so a restart
+reads Bitcoin only from where it stopped; a reorg drops the blocks above the fork and reads the new
+branch.
 """
 
 from collections.abc import Mapping
@@ -37,7 +38,7 @@ class BitcoinSource(Protocol):
     async def call(self, method: str, *parameters: object) -> object: ...
 
 
-class BitcoinUnreachable(Exception):
+class BitcoinUnreachableError(Exception):
     """Bitcoin does not answer, or not with what was asked for. Passing: the watcher tries again."""
 
 
@@ -102,7 +103,7 @@ class Watcher:
         while True:
             try:
                 moved = await self.step()
-            except BitcoinUnreachable as error:
+            except BitcoinUnreachableError as error:
                 if self.reachable:
                     log.warning("bitcoin_unreachable", why=str(error))
                 self.reachable = False
@@ -136,15 +137,15 @@ class Watcher:
         try:
             block = Block.parse(raw)
         except RemoteError as error:
-            raise BitcoinUnreachable(f"block {height} does not parse: {error}") from error
+            raise BitcoinUnreachableError(f"block {height} does not parse: {error}") from error
         if block.hash != block_hash:
-            raise BitcoinUnreachable(f"asked for {display_id(block_hash)}, got another block")
+            raise BitcoinUnreachableError(f"asked for {display_id(block_hash)}, got another block")
         if self._blocks and block.header.previous != self._blocks[-1].hash:
             return False
         if len(self._blocks) < MEDIAN_BLOCKS - 1 and not self._times_before:
             first = self._blocks[0].previous if self._blocks else block.header.previous
             self._times_before = await self._times_below(first)
-        times = self._recent_times() + [block.header.time]
+        times = [*self._recent_times(), block.header.time]
         median = sorted(times)[len(times) // 2]
         found = scan_block(self._network, block, height, median, self._watched)
         with self._store.write() as transaction:
@@ -163,12 +164,10 @@ class Watcher:
         times: list[int] = []
         previous = first_previous
         while len(times) < MEDIAN_BLOCKS - 1 and previous != bytes(32):
-            raw = bytes.fromhex(
-                str(await self._ask("getblockheader", display_id(previous), False))
-            )
+            raw = bytes.fromhex(str(await self._ask("getblockheader", display_id(previous), False)))
             below = BlockHeader.parse(raw)
             if below.hash != previous:
-                raise BitcoinUnreachable("a header does not hash to its id")
+                raise BitcoinUnreachableError("a header does not hash to its id")
             times.append(below.time)
             previous = below.previous
         return times[::-1]
@@ -222,4 +221,4 @@ class Watcher:
         try:
             return await self._source.call(method, *parameters)
         except (RemoteError, OSError) as error:
-            raise BitcoinUnreachable(f"{method}: {error}") from error
+            raise BitcoinUnreachableError(f"{method}: {error}") from error

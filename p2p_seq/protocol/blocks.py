@@ -1,8 +1,9 @@
 """L2 blocks: header, body, and what a seal adds.
 
-A header names its parent, the Bitcoin block it has seen (the origin), the state root *after its parent*
-(delayed execution keeps execution off the vote path) and the digests of its body. There is no clock in it:
-the ledger's time is the median time past of the origin block (PROTOCOL.md section 4).
+A header names its parent, the Bitcoin block it has seen (the origin), the state root *after its
+parent* (delayed execution keeps execution off the vote path) and the digests of its body. There is
+no clock in it: the ledger's time is the median time past of the origin block (PROTOCOL.md section
+4).
 """
 
 from dataclasses import dataclass
@@ -18,13 +19,17 @@ BLOCK_VERSION: Final = 1
 """Version of the block format."""
 
 TRANSACTIONS_BYTES_MAX: Final = 400_000
-"""Bytes of user transactions in one block; a block must pass the network's frame limit with its seal."""
+"""Bytes of user transactions in one block; a block must pass the network's frame limit with its
+seal.
+"""
 
 TRANSACTIONS_COUNT_MAX: Final = 2_500
 """User transactions in one block."""
 
 RECORDS_BYTES_MAX: Final = 200_000
-"""Bytes of Bitcoin-derived records in one block: a settlement's deposits and payouts fit with room."""
+"""Bytes of Bitcoin-derived records in one block: a settlement's deposits and payouts fit with
+room.
+"""
 
 STAKE_RECORD_BYTES_MAX: Final = 32_768
 """Bytes of the one `stake` record that a block may carry (100 co-signers at 264 bytes)."""
@@ -72,7 +77,9 @@ class Header:
     kind: BlockKind
     epoch: Epoch
     view: View
-    """View in which the block was first proposed; a seal may be finalised by votes of a later view."""
+    """View in which the block was first proposed; a seal may be finalised by votes of a later
+    view.
+    """
     height: BlockHeight
     parent: Hash32
     """Digest of the parent's header."""
@@ -186,5 +193,7 @@ class Block:
         if committed != actual:
             raise CodecError(CodecReason.VALUE, "the header does not commit to this body")
         if (header.kind is BlockKind.SEAL) != bool(body.seal):
-            raise CodecError(CodecReason.VALUE, "a seal body belongs to a seal block and to no other")
+            raise CodecError(
+                CodecReason.VALUE, "a seal body belongs to a seal block and to no other"
+            )
         return cls(header, body)

@@ -1,8 +1,8 @@
 """The one codec of everything that is signed, hashed, proven or posted to Bitcoin.
 
-Fixed layout, big-endian integers, no self-description: each value has exactly one encoding, and a decoder
-that reads it to the end and checks its bounds has checked that it is canonical (HOUSE_STYLE 7). The same
-layouts are parsed by the transition program in C.
+Fixed layout, big-endian integers, no self-description: each value has exactly one encoding, and a
+decoder that reads it to the end and checks its bounds has checked that it is canonical (HOUSE_STYLE
+7). The same layouts are parsed by the transition program in C.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,9 @@ T = TypeVar("T")
 
 
 class Writer:
-    """Appends fields; `LocalError`-like OverflowError/ValueError mean a caller's bug, not bad input."""
+    """Appends fields; `LocalError`-like OverflowError/ValueError mean a caller's bug, not bad
+    input.
+    """
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -70,7 +72,9 @@ class Writer:
 
 
 class Reader:
-    """Reads fields in order; every method raises `CodecError` on bytes that cannot be that field."""
+    """Reads fields in order; every method raises `CodecError` on bytes that cannot be that
+    field.
+    """
 
     def __init__(self, encoded: bytes) -> None:
         self._encoded = encoded

@@ -1,8 +1,8 @@
 """Three kinds of failure, decided where they are raised, so that nobody guesses later.
 
-`LocalError` is our own bug or a broken machine: the task stops. `RemoteError` is a peer's (or Bitcoin's,
-or a user's) bytes: dropped, counted, never a crash. `OperatorError` is something that a person can mend:
-printed as what, why and what to do.
+`LocalError` is our own bug or a broken machine: the task stops. `RemoteError` is a peer's (or
+Bitcoin's, or a user's) bytes: dropped, counted, never a crash. `OperatorError` is something that a
+person can mend: printed as what, why and what to do.
 """
 
 from enum import StrEnum
@@ -13,7 +13,9 @@ class LocalError(Exception):
 
 
 class RemoteError(Exception):
-    """Bytes from outside are wrong. `reason` is an enum member, so that tests and counters can name it."""
+    """Bytes from outside are wrong. `reason` is an enum member, so that tests and counters can
+    name it.
+    """
 
     def __init__(self, reason: StrEnum, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else str(reason))

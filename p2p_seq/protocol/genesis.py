@@ -2,8 +2,8 @@
 
 `draft_id = H_draft(draft)` binds everything that is made before the stakes exist; `chain_id =
 H_genesis(genesis without founder signatures)` is in everything that is signed on the ledger
-(PROTOCOL.md, conventions and section 5). The file is JSON around the canonical bytes, so that a person can
-read what it names, but only the bytes count.
+(PROTOCOL.md, conventions and section 5). The file is JSON around the canonical bytes, so that a
+person can read what it names, but only the bytes count.
 """
 
 import json
@@ -90,9 +90,7 @@ class Genesis:
         self.anchor.write(writer)
         writer.sequence(self.founders, COMMITTEE_MAX, lambda w, founder: founder.write(w))
         writer.outpoint(self.vault).u64(self.vault_value)
-        writer.sequence(
-            self.allocation, 10_000, lambda w, entry: w.hash32(entry[0]).u64(entry[1])
-        )
+        writer.sequence(self.allocation, 10_000, lambda w, entry: w.hash32(entry[0]).u64(entry[1]))
         return writer.bytes()
 
     @classmethod
@@ -168,7 +166,9 @@ class SignedGenesis:
 
     @classmethod
     def from_json(cls, text: str, source: str) -> "SignedGenesis":
-        """Parse a genesis file; signatures are checked by `p2p_seq.staking`. Raises OperatorError."""
+        """Parse a genesis file; signatures are checked by `p2p_seq.staking`. Raises
+        OperatorError.
+        """
         try:
             table = json.loads(text)
             genesis = Genesis.decode(bytes.fromhex(table["genesis"]))

@@ -1,7 +1,8 @@
 """Protocol parameters: what founders agree on before any stake exists (PROTOCOL.md section 1).
 
-All of it is hashed into the draft and so into every key derivation, bundle and possession proof. The files
-in `configs/networks/` spell the presets; this module checks the relations between them when they load.
+All of it is hashed into the draft and so into every key derivation, bundle and possession proof.
+The files in `configs/networks/` spell the presets; this module checks the relations between them
+when they load.
 """
 
 import tomllib
@@ -23,7 +24,9 @@ VAULT_THRESHOLD = 2 * VAULT_WEIGHT_TOTAL // 3 + 1
 """Weight that spends the vault: 67."""
 
 USER_BUDGET_PERCENT = 90
-"""Share of an epoch's cycle budget that user transactions may use; the rest is for system records."""
+"""Share of an epoch's cycle budget that user transactions may use; the rest is for system
+records.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +61,15 @@ class Params:
     set_minimum: int
     """Smallest set that may start an epoch."""
     deposit_timeout: int
-    """CSV_USER: after so many confirmations the depositor alone may take an unswept deposit back."""
+    """CSV_USER: after so many confirmations the depositor alone may take an unswept deposit
+    back.
+    """
     idle_epochs: int
     """N_IDLE: a settlement is due at the latest after so many epochs."""
     enforcement: int
-    """0: settlements are signed once the seal is final and pay after the window. 1: endorsements decide."""
+    """0: settlements are signed once the seal is final and pay after the window. 1: endorsements
+    decide.
+    """
     sweep_grace: int
     """Blocks after activation of generation v+1 during which deposits to v are still swept."""
     feerate_minimum: int
@@ -108,13 +115,15 @@ class Params:
             (self.burial_depth >= 1, "burial_depth must be at least 1"),
             (self.blocks_per_epoch >= 1, "blocks_per_epoch must be at least 1"),
             (self.origin_step >= 1, "origin_step must be at least 1"),
-            (1 <= self.set_minimum <= self.set_maximum <= 100, "1 <= set_minimum <= set_maximum <= 100"),
+            (
+                1 <= self.set_minimum <= self.set_maximum <= 100,
+                "1 <= set_minimum <= set_maximum <= 100",
+            ),
             (self.batches_per_epoch >= 1, "batches_per_epoch must be at least 1"),
             (0 < self.challenger_share_percent < 100, "challenger_share_percent must be in 1..99"),
             (
                 self.stake_minimum * self.challenger_share_percent >= 2 * 100 * heaviest_slash_fee,
-                "stake_minimum must be at least 2 * slash_vsize_maximum * feerate_stress / r"
-                " (pitfall R6: a stake must pay for its own slashing)",
+                "stake_minimum must be at least 2 * slash_vsize_maximum * feerate_stress / r",
             ),
             (
                 self.feerate_minimum <= self.feerate_maximum,
@@ -129,7 +138,9 @@ class Params:
         return Height(anchor + epoch * self.blocks_per_epoch)
 
     def epoch_of_height(self, anchor: Height, height: Height) -> Epoch:
-        """The epoch whose range `[a_e, a_{e+1})` holds `height`; heights before G count as epoch 0."""
+        """The epoch whose range `[a_e, a_{e+1})` holds `height`; heights before G count as epoch
+        0.
+        """
         return Epoch(max(0, height - anchor) // self.blocks_per_epoch)
 
     def refund_height(self, anchor: Height, last_epoch: Epoch) -> Height:
@@ -170,7 +181,10 @@ def load_params(path: Path) -> Params:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise OperatorError(
-            f"cannot read the network file {path}", str(error), "check the path and the syntax", code=2
+            f"cannot read the network file {path}",
+            str(error),
+            "check the path and the syntax",
+            code=2,
         ) from error
     return params_from_table(table, str(path))
 

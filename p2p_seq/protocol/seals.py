@@ -1,7 +1,8 @@
 """What the last block of an epoch adds: the next set, the feerate and the settlement plan.
 
-A seal carries no user transactions, so the epoch's outputs are known when it is voted on, and its finality
-certificate speaks of them to Bitcoin, to light peers and to foreign chains alike (PROTOCOL.md section 4).
+A seal carries no user transactions, so the epoch's outputs are known when it is voted on, and its
+finality certificate speaks of them to Bitcoin, to light peers and to foreign chains alike
+(PROTOCOL.md section 4).
 """
 
 from dataclasses import dataclass

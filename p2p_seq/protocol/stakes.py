@@ -1,8 +1,9 @@
 """Registration: the bundle that a joiner publishes and the `stake` record that enters the ledger.
 
-The bundle names keys and ranges and is hashed into the stake transaction's OP_RETURN; the pre-signatures
-depend on that transaction's id, so they travel beside the bundle, in the record (pitfall R5). A voter
-votes for a block with a record only after checking all of it on the engine (PROTOCOL.md section 5).
+The bundle names keys and ranges and is hashed into the stake transaction's OP_RETURN; the
+pre-signatures depend on that transaction's id, so they travel beside the bundle, in the record
+(pitfall R5). A voter votes for a block with a record only after checking all of it on the engine
+(PROTOCOL.md section 5).
 """
 
 from dataclasses import dataclass
@@ -87,7 +88,9 @@ class Bundle:
     nonce_page_root: Hash32
     """Root of nonce page 0; zeros while nonces are not committed."""
     possession: tuple[Signature, ...]
-    """One signature by each key over `possession_message`, in the order of `RegisteredKeys.by_role`."""
+    """One signature by each key over `possession_message`, in the order of
+    `RegisteredKeys.by_role`.
+    """
 
     def encode(self) -> bytes:
         writer = Writer().hash32(self.draft_id).u16(self.template)
@@ -126,7 +129,9 @@ def possession_message(
 def cosign_message(
     network: str, draft_id: Hash32, bundle: Hash32, member: XOnlyKey, cosign_key: XOnlyKey
 ) -> Hash32:
-    """What a committee member signs with its consensus key: this fresh key is mine, for this bundle."""
+    """What a committee member signs with its consensus key: this fresh key is mine, for this
+    bundle.
+    """
     return tagged_hash(network, Tag.COSIGN, draft_id, bundle, member, cosign_key)
 
 
@@ -164,7 +169,9 @@ class CommitteeEntry:
 
 @dataclass(frozen=True, slots=True)
 class StakeRecord:
-    """A registered stake: everything that a slash or refund needs, and everything that a voter checks."""
+    """A registered stake: everything that a slash or refund needs, and everything that a voter
+    checks.
+    """
 
     bundle: Bundle
     txid: Hash32

@@ -1,8 +1,8 @@
 """Domain separation: every hash that is signed has a tag of its own, and all tags stand here.
 
 `H_T(x) = SHA256(SHA256(T) || SHA256(T) || x)` with `T = p2pseq/<network>/<type>/v1` (PROTOCOL.md,
-conventions; the construction is BIP340's). SHA-256 and not BLAKE3, so that foreign chains can check what
-we sign for a few hundred gas (shared reference relay.md, section 0).
+conventions; the construction is BIP340's). SHA-256 and not BLAKE3, so that foreign chains can check
+what we sign for a few hundred gas (shared reference relay.md, section 0).
 """
 
 import hashlib
@@ -66,7 +66,9 @@ class Tag(StrEnum):
 
 
 class BitcoinTag(StrEnum):
-    """The kinds of OP_RETURN that the network writes on Bitcoin; their first four bytes are `tag4`."""
+    """The kinds of OP_RETURN that the network writes on Bitcoin; their first four bytes are
+    `tag4`.
+    """
 
     STAKE = "stake"
     DEPOSIT = "deposit"
@@ -101,7 +103,9 @@ def tagged_hash(network: str, tag: Tag, *parts: bytes) -> Hash32:
 
 
 def tag4(network: str, tag: BitcoinTag) -> bytes:
-    """The first four bytes of an OP_RETURN of the network: `SHA256("p2pseq/<network>/<type>/v1")[:4]`."""
+    """The first four bytes of an OP_RETURN of the network:
+    `SHA256("p2pseq/<network>/<type>/v1")[:4]`.
+    """
     if not NETWORK_NAME.match(network):
         raise ValueError(f"not a network name: {network!r}")
     return hashlib.sha256(f"p2pseq/{network}/{tag.value}/v1".encode("ascii")).digest()[:4]

@@ -212,9 +212,7 @@ class Certificate(NamedTuple):
         if members.is_quorum(signed - lightest):
             raise VoteError(VoteReason.SUPERSET, f"{signed} of {members.total}")
 
-    def checks(
-        self, members: SequencerSet, chain_id: Hash32, network: str
-    ) -> list[SignatureCheck]:
+    def checks(self, members: SequencerSet, chain_id: Hash32, network: str) -> list[SignatureCheck]:
         """The verifications that make this certificate count, after `check_quorum`. Raises VoteError."""
         self.check_quorum(members)
         message = self.statement.message(network, chain_id, members.digest(network))

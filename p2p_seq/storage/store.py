@@ -1,8 +1,8 @@
 """The chain store: typed, transactional access to the tables of one data directory.
 
 Every write transaction is synchronous: when `write()` leaves without an error, its content survives
-`kill -9` and a power cut. Work is batched by the callers (one transaction per event-loop turn), because a
-durable commit costs about 0.3 ms however much is in it.
+`kill -9` and a power cut. Work is batched by the callers (one transaction per event-loop turn),
+because a durable commit costs about 0.3 ms however much is in it.
 """
 
 import errno
@@ -26,7 +26,7 @@ META_CHAIN: Final = b"chain-id"
 class ReadTransaction:
     """A consistent view. Values are copies: they outlive the transaction."""
 
-    def __init__(self, raw: lmdb.Transaction, databases: dict[Table, object]) -> None:
+    def __init__(self, raw: lmdb.Transaction, databases: dict[Table, "lmdb._Database"]) -> None:
         self._raw = raw
         self._databases = databases
 
@@ -39,9 +39,9 @@ class ReadTransaction:
         with self._raw.cursor(db=self._databases[table]) as cursor:
             return (bytes(cursor.key()), bytes(cursor.value())) if cursor.last() else None
 
-    def scan(self, table: Table, start: bytes = b"", prefix: bytes = b"") -> Iterator[
-        tuple[bytes, bytes]
-    ]:
+    def scan(
+        self, table: Table, start: bytes = b"", prefix: bytes = b""
+    ) -> Iterator[tuple[bytes, bytes]]:
         """Entries in key order from `start` on, while the key begins with `prefix`."""
         with self._raw.cursor(db=self._databases[table]) as cursor:
             found = cursor.set_range(start or prefix) if (start or prefix) else cursor.first()

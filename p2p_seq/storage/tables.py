@@ -1,4 +1,5 @@
-"""Every table of the chain store: its key, its value and who writes it. Nobody else knows table names.
+"""Every table of the chain store: its key, its value and who writes it. Nobody else knows table
+names.
 
 Keys are big-endian, so that LMDB's order is the order of numbers.
 """
@@ -25,7 +26,9 @@ class Table(StrEnum):
     SEALS = "seals"
     """epoch u64 -> encoded `SealedEpoch`."""
     LEAVES = "leaves"
-    """path 32 -> value 64: the state after the finalised tip; inner tree nodes are derived at start."""
+    """path 32 -> value 64: the state after the finalised tip; inner tree nodes are derived at
+    start.
+    """
     RECEIPTS = "receipts"
     """L2 height u64 -> receipts of the block."""
     TRANSACTIONS = "transactions"
