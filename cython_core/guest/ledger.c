@@ -373,21 +373,24 @@ static void absorb_inputs(struct ledger_block *block)
     const struct ledger_input *input = block->input;
     struct sha256_stream stream;
     uint8_t count[4];
-    uint8_t origin[72];
+    uint8_t origin[44];
     store_u32(count, input->transaction_count);
     tagged_start(&stream, block->constants, TAG_BODY);
     sha256_absorb(&stream, count, 4);
     sha256_absorb(&stream, input->transactions, input->transactions_length);
     sha256_finish(&stream, block->body_digest);
-    tagged_start(&stream, block->constants, TAG_RECORDS);
-    sha256_absorb(&stream, input->records, input->records_length);
-    sha256_finish(&stream, block->records_digest);
-    tagged_chain(block->constants, TAG_TRANSACTIONS, block->transactions_digest, block->body_digest,
-                 32);
+    tagged_start(&stream, block->constants, TAG_TRANSACTIONS);
+    sha256_absorb(&stream, block->transactions_digest, 32);
+    sha256_absorb(&stream, block->body_digest, 32);
+    sha256_finish(&stream, block->transactions_digest);
     store_u64(origin, input->context.origin_height);
     bytes_copy(origin + 8, input->context.origin_hash, 32);
-    bytes_copy(origin + 40, block->records_digest, 32);
-    tagged_chain(block->constants, TAG_L1_INPUTS, block->l1_inputs, origin, 72);
+    store_u32(origin + 40, (uint32_t)input->records_length);
+    tagged_start(&stream, block->constants, TAG_L1_INPUTS);
+    sha256_absorb(&stream, block->l1_inputs, 32);
+    sha256_absorb(&stream, origin, sizeof origin);
+    sha256_absorb(&stream, input->records, input->records_length);
+    sha256_finish(&stream, block->l1_inputs);
 }
 
 static int run_block(struct ledger_block *block, uint8_t *receipts)

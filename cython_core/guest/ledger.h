@@ -51,7 +51,6 @@ enum receipt_code {
 enum ledger_tag {
     TAG_TX,
     TAG_BODY,
-    TAG_RECORDS,
     TAG_TRANSACTIONS,
     TAG_L1_INPUTS,
     TAG_INPUTS,
@@ -131,7 +130,6 @@ struct ledger_block {
     uint8_t certificates[32];
     uint8_t transactions_digest[32];
     uint8_t l1_inputs[32];
-    uint8_t records_digest[32];
     uint8_t body_digest[32];
     uint64_t output_fee;   /* what a withdrawal pays for its Bitcoin output */
     uint64_t leader_share; /* collected for the leader, booked at the end of the block */
@@ -177,9 +175,6 @@ size_t record_length(uint8_t kind);
 int ledger_apply_records(struct ledger_block *block);
 void tagged_start(struct sha256_stream *stream, const struct ledger_constants *constants,
                   enum ledger_tag tag);
-/* digest := H_tag(digest | next), how the epoch's running digests grow. */
-void tagged_chain(const struct ledger_constants *constants, enum ledger_tag tag, uint8_t digest[32],
-                  const uint8_t *next, size_t length);
 int frontier_append(const struct ledger_access *access, uint8_t kind, uint64_t count,
                     const uint8_t leaf[32]);
 int frontier_root(const struct ledger_access *access, uint8_t kind, uint64_t count, uint8_t root[32]);

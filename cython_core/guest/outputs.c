@@ -8,16 +8,6 @@ void tagged_start(struct sha256_stream *stream, const struct ledger_constants *c
     sha256_start_tagged(stream, &constants->tags[tag]);
 }
 
-void tagged_chain(const struct ledger_constants *constants, enum ledger_tag tag, uint8_t digest[32],
-                  const uint8_t *next, size_t length)
-{
-    struct sha256_stream stream;
-    tagged_start(&stream, constants, tag);
-    sha256_absorb(&stream, digest, 32);
-    sha256_absorb(&stream, next, length);
-    sha256_finish(&stream, digest);
-}
-
 void ledger_transaction_id(const struct ledger_constants *constants, const struct transaction *parsed,
                            uint8_t digest[32])
 {

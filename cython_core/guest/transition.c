@@ -124,11 +124,17 @@ static int read_block(struct ledger_input *input, const uint8_t **next, size_t *
 static void absorb_block(const struct ledger_constants *constants, const struct ledger_block *block,
                          uint8_t digest[32])
 {
-    uint8_t next[CONTEXT_LENGTH + 64];
-    bytes_copy(next, block->input->context.bytes, CONTEXT_LENGTH);
-    bytes_copy(next + CONTEXT_LENGTH, block->records_digest, 32);
-    bytes_copy(next + CONTEXT_LENGTH + 32, block->body_digest, 32);
-    tagged_chain(constants, TAG_BATCH, digest, next, sizeof next);
+    const struct ledger_input *input = block->input;
+    struct sha256_stream stream;
+    uint8_t length[4];
+    store_u32(length, (uint32_t)input->records_length);
+    tagged_start(&stream, constants, TAG_BATCH);
+    sha256_absorb(&stream, digest, 32);
+    sha256_absorb(&stream, input->context.bytes, CONTEXT_LENGTH);
+    sha256_absorb(&stream, block->body_digest, 32);
+    sha256_absorb(&stream, length, 4);
+    sha256_absorb(&stream, input->records, input->records_length);
+    sha256_finish(&stream, digest);
 }
 
 /* Executes every block; `last` is left with the input of the last one. */

@@ -13,7 +13,7 @@
  *
  * Bound by the statement: the roots, constants and blocks (inputs digest), frame (outputs digest).
  * Free: hints, proof and slots; they are checked against the roots. inputs digest, over the blocks of
- * the batch: H_batch(constants), then H_batch(digest | context | H_records | H_body) for each block.
+ * the batch: H_batch(constants), then H_batch(digest | context | H_body | records length u32 | records).
  *
  * S = BLAKE3-256(root before | root after | inputs digest | outputs digest), outputs digest zero unless
  * the batch is the last. Signatures are the host's answers: wrong ones stop the run.

@@ -40,6 +40,8 @@ class Tag(StrEnum):
     L1_INPUTS = "l1-inputs"
     TRANSACTIONS = "transactions"
     """The running digest of an epoch's transactions."""
+    BATCH = "batch-inputs"
+    """The inputs of one batch: constants and blocks, as its guest run read them."""
     OUTPUTS = "outputs"
     STATEMENT = "statement"
     PROGRAM = "program"
