@@ -1,25 +1,27 @@
 """The sequencer set of an epoch: who votes, in which order, with which weight.
 
-A set record is `H_set(n | keys | weights)` in 32-byte words (relay.md 5.2), so that a foreign chain can check it
-for a few hundred gas a member. The order is part of the protocol (PROTOCOL.md section 5): by weight descending,
-then SHA256(key) ascending; votes, bitmaps and the vault script all count members by it. Integers only.
+A set record is `H_set(n | keys | weights)` in 32-byte words (relay.md 5.2), so that a foreign chain
+can check it for a few hundred gas a member. The order is part of the protocol (PROTOCOL.md section
+5): by weight descending, then SHA256(key) ascending; votes, bitmaps and the vault script all count
+members by it. Integers only.
 """
 
 import hashlib
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from p2p_seq.protocol.codec import Reader, Writer
 from p2p_seq.protocol.errors import RemoteError
+from p2p_seq.protocol.params import VAULT_WEIGHT_TOTAL, WEIGHT_UNIT_SATS
 from p2p_seq.protocol.tags import Tag, tagged_hash
 from p2p_seq.protocol.types import Hash32, Sats, XOnlyKey
 
 MAX_MEMBERS: Final = 100
-"""Hard cap of a set: bounds bitmaps, certificates and the vault script (PROTOCOL.md section 1, N_MAX)."""
-
-WEIGHT_UNIT_SATS: Final = 100_000
-"""Stake that is worth one vote (PROTOCOL.md section 5)."""
+"""Hard cap of a set: bounds bitmaps, certificates and the vault script (PROTOCOL.md section 1,
+N_MAX).
+"""
 
 CAP_NUMERATOR: Final = 3
 CAP_DENOMINATOR: Final = 10
@@ -27,9 +29,6 @@ CAP_DENOMINATOR: Final = 10
 
 CAP_MIN_MEMBERS: Final = 4
 """Below four members 30 % each cannot reach 100 %, so there is no cap."""
-
-VAULT_WEIGHT_TOTAL: Final = 100
-"""Vault weights sum to this (PROTOCOL.md section 2, vault threshold leaf)."""
 
 assert CAP_MIN_MEMBERS * CAP_NUMERATOR >= CAP_DENOMINATOR
 assert MAX_MEMBERS <= VAULT_WEIGHT_TOTAL
@@ -69,7 +68,8 @@ def order_key(member: Member) -> tuple[int, bytes]:
 class SequencerSet:
     """The ordered members of one epoch. Immutable; equal sets have equal members.
 
-    Raises `SetError` when `members` is not in canonical form; use `SequencerSet.ordered` for unordered input.
+    Raises `SetError` when `members` is not in canonical form; use `SequencerSet.ordered` for
+    unordered input.
     """
 
     __slots__ = ("_indices", "members", "total", "weights")
@@ -85,6 +85,15 @@ class SequencerSet:
     def ordered(cls, members: Iterable[Member]) -> "SequencerSet":
         """The set of these members, put in the protocol's order."""
         return cls(sorted(members, key=order_key))
+
+    @classmethod
+    def from_pairs(cls, pairs: Iterable[tuple[XOnlyKey, int]]) -> "SequencerSet":
+        """The set that a seal names: (key, weight) in set order. Raises SetError."""
+        return cls([Member(key, weight) for key, weight in pairs])
+
+    def pairs(self) -> tuple[tuple[XOnlyKey, int], ...]:
+        """(key, weight) in set order, as a seal names them."""
+        return tuple((member.key, member.weight) for member in self.members)
 
     def __len__(self) -> int:
         return len(self.members)
@@ -116,7 +125,9 @@ class SequencerSet:
         return 3 * signed > 2 * self.total
 
     def has_honest(self, signed: int) -> bool:
-        """More than one third: while less than a third is Byzantine, an honest member is among these."""
+        """More than one third: while less than a third is Byzantine, an honest member is among
+        these.
+        """
         return 3 * signed > self.total
 
     def digest(self, network: str) -> Hash32:
@@ -150,7 +161,7 @@ def _check_members(members: Sequence[Member]) -> None:
         raise SetError(SetReason.WEIGHT, "every weight must be at least 1")
     if sum(member.weight for member in members) >= 2**64:
         raise SetError(SetReason.WEIGHT, "the total must fit 64 bits")
-    if any(order_key(left) > order_key(right) for left, right in zip(members, members[1:])):
+    if any(order_key(left) > order_key(right) for left, right in pairwise(members)):
         raise SetError(SetReason.ORDER, "weight descending, then SHA256(key) ascending")
 
 
@@ -160,10 +171,12 @@ def set_digest(network: str, members: SequencerSet) -> Hash32:
 
 
 def capped_weights(raw: Sequence[int]) -> list[int]:
-    """Water-filling: the largest level c with c <= 30 % of sum(min(w, c)) cuts every weight above it.
+    """Water-filling: the largest level c with c <= 30 % of sum(min(w, c)) cuts every weight above
+    it.
 
-    `raw`: uncapped weights >= 1. Returns min(w, c) in the same order. The ratio sum(min(w, c)) / c never grows
-    with c, so the levels that satisfy the cap are 1..c and bisection finds c. Below four members: unchanged.
+    `raw`: uncapped weights >= 1. Returns min(w, c) in the same order. The ratio sum(min(w, c)) / c
+    never grows with c, so the levels that satisfy the cap are 1..c and bisection finds c. Below
+    four members: unchanged.
     """
     if len(raw) < CAP_MIN_MEMBERS:
         return list(raw)
@@ -179,10 +192,12 @@ def capped_weights(raw: Sequence[int]) -> list[int]:
 
 
 def weigh(stakes: Iterable[tuple[XOnlyKey, Sats]], limit: int) -> SequencerSet:
-    """The set that these stakes make: at most `limit` members, capped and ordered (PROTOCOL.md section 5).
+    """The set that these stakes make: at most `limit` members, capped and ordered (PROTOCOL.md
+    section 5).
 
-    The heaviest `limit` by uncapped weight are taken first and the cap is computed among them: capping before
-    the cut would leave a member above 30 % of what remains. Raises SetError when nobody has a whole unit.
+    The heaviest `limit` by uncapped weight are taken first and the cap is computed among them:
+    capping before the cut would leave a member above 30 % of what remains. Raises SetError when
+    nobody has a whole unit.
     """
     ranked = sorted(
         (Member(key, value // WEIGHT_UNIT_SATS) for key, value in stakes), key=order_key
@@ -192,15 +207,16 @@ def weigh(stakes: Iterable[tuple[XOnlyKey, Sats]], limit: int) -> SequencerSet:
         raise SetError(SetReason.SIZE, "nobody has stake")
     weights = capped_weights([member.weight for member in taken])
     return SequencerSet.ordered(
-        Member(member.key, weight) for member, weight in zip(taken, weights)
+        Member(member.key, weight) for member, weight in zip(taken, weights, strict=True)
     )
 
 
 def vault_weights(members: SequencerSet) -> tuple[int, ...]:
     """Vault weights in set order: largest remainder to 100, at least 1 each, ties by set order.
 
-    Members whose exact share is below 1 are fixed at 1 and leave the division; the others share what is left
-    by largest remainder. Repeated, because fixing some may push another's share of the rest below 1.
+    Members whose exact share is below 1 are fixed at 1 and leave the division; the others share
+    what is left by largest remainder. Repeated, because fixing some may push another's share of the
+    rest below 1.
     """
     fixed: set[int] = set()
     while True:

@@ -1,11 +1,13 @@
-"""Votes and certificates of the consensus (PROTOCOL.md sections 4 and 10, consensus.md C.4-C.5, relay.md 5.2).
+"""Votes and certificates of the consensus (PROTOCOL.md sections 4 and 10, consensus.md C.4-C.5,
+relay.md 5.2).
 
-A vote signs five words: chain id, kind with epoch and view, block digest, outputs digest, set hash. It has no
-timestamp, so a replay after a crash gives identical bytes. The outputs digest is zero unless the block is a seal,
-and both digests are zero in a nullify vote: a certificate therefore tells by itself whether it certifies a seal.
+A vote signs five words: chain id, kind with epoch and view, block digest, outputs digest, set hash.
+It has no timestamp, so a replay after a crash gives identical bytes. The outputs digest is zero
+unless the block is a seal, and both digests are zero in a nullify vote: a certificate therefore
+tells by itself whether it certifies a seal.
 
-A certificate is a minimal quorum of votes of one statement. Supersets are refused so that one set of votes has few
-spellings and no peer can inflate it.
+A certificate is a minimal quorum of votes of one statement. Supersets are refused so that one set
+of votes has few spellings and no peer can inflate it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -78,7 +80,9 @@ class VoteStatement(NamedTuple):
 
     @classmethod
     def read(cls, reader: Reader) -> "VoteStatement":
-        """Inverse of `write`. Raises CodecError; a statement that is read has the digests of its kind."""
+        """Inverse of `write`. Raises CodecError; a statement that is read has the digests of its
+        kind.
+        """
         kind = VoteKind(reader.u8(VoteKind.NOTARIZE, VoteKind.FINALIZE))
         epoch = Epoch(reader.u64())
         view = View(reader.u64(1))
@@ -123,7 +127,9 @@ class SignatureCheck(NamedTuple):
 
 
 def verify_signatures(checks: Iterable[SignatureCheck]) -> bool:
-    """Whether all signatures hold. CPU only: 27 us each; a shell runs many of them in worker processes."""
+    """Whether all signatures hold. CPU only: 27 us each; a shell runs many of them in worker
+    processes.
+    """
     for check in checks:
         try:
             if not PublicKeyXOnly(check.key).verify(check.signature, check.message):
@@ -134,16 +140,16 @@ def verify_signatures(checks: Iterable[SignatureCheck]) -> bool:
 
 
 class Vote(NamedTuple):
-    """A signed vote of one member. Wire: statement 81 | index u16 | signature 64 = 147 bytes."""
+    """A signed vote of one member. Wire: statement 81 | signer u16 | signature 64 = 147 bytes."""
 
     statement: VoteStatement
-    index: int
+    signer: int
     signature: Signature
 
     def encode(self) -> bytes:
         writer = Writer()
         self.statement.write(writer)
-        return writer.u16(self.index).fixed(self.signature, 64).bytes()
+        return writer.u16(self.signer).fixed(self.signature, 64).bytes()
 
     @classmethod
     def decode(cls, encoded: bytes) -> "Vote":
@@ -155,17 +161,20 @@ class Vote(NamedTuple):
         return vote
 
     def check(self, members: SequencerSet, chain_id: Hash32, network: str) -> SignatureCheck:
-        """The verification that makes this vote count. Raises VoteError when the signer is no member."""
-        if self.index >= len(members):
-            raise VoteError(VoteReason.SIGNER, f"{self.index} of {len(members)}")
+        """The verification that makes this vote count. Raises VoteError when the signer is no
+        member.
+        """
+        if self.signer >= len(members):
+            raise VoteError(VoteReason.SIGNER, f"{self.signer} of {len(members)}")
         message = self.statement.message(network, chain_id, members.digest(network))
-        return SignatureCheck(members.key(self.index), message, self.signature)
+        return SignatureCheck(members.key(self.signer), message, self.signature)
 
 
 class Certificate(NamedTuple):
     """A minimal quorum of one statement.
 
-    Wire: statement 81 | n u8 | bitmap ceil(n/8), member i in bit i%8 (least significant first) of byte i//8 |
+    Wire: statement 81 | n u8 | bitmap ceil(n/8), member i in bit i%8 (least significant first) of
+    byte i//8 |
     64-byte signatures by ascending index.
     """
 
@@ -187,7 +196,8 @@ class Certificate(NamedTuple):
     ) -> "Certificate | None":
         """The certificate of the heaviest voters, or None without a quorum.
 
-        The set order is by weight, so taking ascending indices until a quorum is reached is minimal.
+        The set order is by weight, so taking ascending indices until a quorum is reached is
+        minimal.
         """
         signed = 0
         signers: list[int] = []
@@ -213,12 +223,14 @@ class Certificate(NamedTuple):
             raise VoteError(VoteReason.SUPERSET, f"{signed} of {members.total}")
 
     def checks(self, members: SequencerSet, chain_id: Hash32, network: str) -> list[SignatureCheck]:
-        """The verifications that make this certificate count, after `check_quorum`. Raises VoteError."""
+        """The verifications that make this certificate count, after `check_quorum`. Raises
+        VoteError.
+        """
         self.check_quorum(members)
         message = self.statement.message(network, chain_id, members.digest(network))
         return [
             SignatureCheck(members.key(index), message, signature)
-            for index, signature in zip(self.signers, self.signatures)
+            for index, signature in zip(self.signers, self.signatures, strict=True)
         ]
 
     def verify(self, members: SequencerSet, chain_id: Hash32, network: str) -> None:
@@ -230,7 +242,7 @@ class Certificate(NamedTuple):
         """The votes it is made of: evidence of a fork is searched among them."""
         return [
             Vote(self.statement, index, signature)
-            for index, signature in zip(self.signers, self.signatures)
+            for index, signature in zip(self.signers, self.signatures, strict=True)
         ]
 
     def write(self, writer: Writer) -> None:
@@ -244,7 +256,9 @@ class Certificate(NamedTuple):
 
     @classmethod
     def read(cls, reader: Reader) -> "Certificate":
-        """Inverse of `write`. Raises CodecError, also on bits beyond the set and on an empty bitmap."""
+        """Inverse of `write`. Raises CodecError, also on bits beyond the set and on an empty
+        bitmap.
+        """
         statement = VoteStatement.read(reader)
         members = reader.u8(1, MAX_MEMBERS)
         bitmap = int.from_bytes(reader.fixed((members + 7) // 8), "little")
