@@ -108,8 +108,11 @@ def check_signature(key: XOnlyKey) -> bytes:
 
 
 def op_return(payload: bytes) -> bytes:
-    """The output script that carries `payload`, at most 80 bytes in one minimal push."""
-    if len(payload) > MAX_OP_RETURN_BYTES:
+    """The output script that carries `payload`, 2 to 80 bytes in one push.
+
+    One byte or none is refused: opcodes instead of pushes spell some of those.
+    """
+    if not 2 <= len(payload) <= MAX_OP_RETURN_BYTES:
         raise ValueError(f"OP_RETURN of {len(payload)} bytes")
     return bytes([Op.RETURN]) + push(payload)
 
@@ -120,7 +123,7 @@ def op_return_payload(script: bytes) -> bytes | None:
         return None
     header = 3 if script[1] == Op.PUSHDATA1 else 2
     payload = script[header:]
-    if len(payload) > MAX_OP_RETURN_BYTES or op_return(payload) != script:
+    if not 2 <= len(payload) <= MAX_OP_RETURN_BYTES or op_return(payload) != script:
         return None
     return payload
 
