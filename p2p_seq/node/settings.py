@@ -51,6 +51,13 @@ class NodeSection(Section, frozen=True, kw_only=True):
     genesis_file: Annotated[
         str, Meta(min_length=1, max_length=4096, description="Relative to home unless absolute.")
     ] = "genesis.json"
+    keystore_file: Annotated[
+        str, Meta(min_length=1, max_length=4096, description="Relative to home unless absolute.")
+    ] = "keystore.json"
+    password_file: Annotated[
+        OptionalText,
+        Meta(description="Holds the keystore's password; empty: systemd credential, or asked."),
+    ] = ""
     signature_workers: Annotated[
         int, Meta(ge=0, le=64, description="Processes that check signatures; 0: none, slower.")
     ] = 1
