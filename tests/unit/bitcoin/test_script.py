@@ -31,9 +31,18 @@ DUST = {"p2pkh": 546, "p2sh": 540, "p2wpkh": 294, "p2wsh": 330, "p2tr": 330}
 ORACLE_NETWORK = {"main": "mainnet", "signet": "signet", "regtest": "regtest"}
 
 
-@given(st.integers(-(2**31) + 1, 2**31 - 1))
+@given(st.integers(-(2**31) + 1, -2) | st.integers(17, 2**31 - 1))
 def test_number_pushes_agree_with_an_independent_library(value: int) -> None:
     assert push_number(value) == taproot.serialize([value])
+
+
+def test_small_numbers_are_opcodes() -> None:
+    encoded = [push_number(value)[0] for value in range(-1, 17)]
+    assert encoded == [0x4F, 0x00, *range(0x51, 0x61)]
+
+
+@given(st.integers(-(2**31) + 1, 2**31 - 1))
+def test_numbers_are_sign_and_magnitude(value: int) -> None:
     decoded = encode_number(value)
     magnitude = bytearray(decoded)
     sign = 1
@@ -52,14 +61,15 @@ def test_push_headers(length: int, header: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("element", "encoded"), [("01", "51"), ("10", "60"), ("11", "0111"), ("81", "4f"), ("00", "0100")]
+    ("element", "encoded"),
+    [("01", "51"), ("10", "60"), ("11", "0111"), ("81", "4f"), ("00", "0100")],
 )
 def test_single_bytes_have_their_own_opcodes(element: str, encoded: str) -> None:
     assert push(bytes.fromhex(element)).hex() == encoded
 
 
 def test_a_push_above_520_bytes_is_refused() -> None:
-    with pytest.raises(ValueError, match="^push of 521 bytes$"):
+    with pytest.raises(ValueError, match=r"^push of 521 bytes$"):
         push(bytes(521))
 
 
@@ -93,7 +103,7 @@ def test_a_padded_op_return_is_not_read() -> None:
     assert op_return_payload(b"\x6a\x4c\x02ab") is None
     assert op_return_payload(b"\x6a\x02ab\x00") is None
     for length in (0, 1, 81):
-        with pytest.raises(ValueError, match=f"^OP_RETURN of {length} bytes$"):
+        with pytest.raises(ValueError, match=rf"^OP_RETURN of {length} bytes$"):
             op_return(bytes(length))
 
 
@@ -136,7 +146,10 @@ def test_a_mistyped_character_is_refused(kind: OutputKind, data: st.DataObject) 
             "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq",
             "it belongs to another Bitcoin network than regtest",
         ),
-        ("1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2", "it belongs to another Bitcoin network than regtest"),
+        (
+            "1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2",
+            "it belongs to another Bitcoin network than regtest",
+        ),
         ("1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN3", "its checksum is wrong: a character was mistyped"),
         ("x" * 91, "it is too long or not ASCII"),
         ("bcrt1é", "it is too long or not ASCII"),

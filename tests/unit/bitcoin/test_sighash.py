@@ -79,7 +79,7 @@ def test_the_28_signature_hashes(
 def test_single_without_its_output_is_a_bug_of_the_caller() -> None:
     transaction = Transaction(2, TRANSACTION.inputs, TRANSACTION.outputs[:1], 0)
     sighash = TaprootSighash(transaction, _spent(False))
-    with pytest.raises(ValueError, match="^SIGHASH_SINGLE of input 1 has no output$"):
+    with pytest.raises(ValueError, match=r"^SIGHASH_SINGLE of input 1 has no output$"):
         sighash.key_path(1, SighashType.SINGLE)
 
 
@@ -141,5 +141,5 @@ def test_a_tree_of_a_hundred_thousand_leaves_has_short_paths() -> None:
     leaves = [Hash32(index.to_bytes(32, "big")) for index in range(100_000)]
     tree = LeafTree(iter(leaves))
     assert len(tree.path(0)) == 17
-    with pytest.raises(ValueError, match="^leaf 100000 of 100000$"):
+    with pytest.raises(ValueError, match=r"^leaf 100000 of 100000$"):
         tree.path(100_000)
