@@ -32,7 +32,7 @@ const uint32_t BLAKE3_IV[BLAKE3_HASH_WORDS] = {0x6a09e667u, 0xbb67ae85u, 0x3c6ef
     } while (0)
 
 void blake3_keyed_block(const uint32_t key[BLAKE3_HASH_WORDS],
-                        const uint32_t block[BLAKE3_BLOCK_WORDS], uint32_t length,
+                        const blake3_word block[BLAKE3_BLOCK_WORDS], uint32_t length,
                         uint32_t out[BLAKE3_HASH_WORDS])
 {
     uint32_t v0 = key[0], v1 = key[1], v2 = key[2], v3 = key[3];

@@ -24,6 +24,9 @@ enum {
     BLAKE3_SINGLE_KEYED_FLAGS = 27,
 };
 
+/* A word of a message: may be read from bytes, such as the value of a leaf, where they lie. */
+typedef uint32_t blake3_word __attribute__((may_alias));
+
 /* The first words of the square roots of the primes, shared with SHA-256 (BLAKE3 paper, table 1). */
 extern const uint32_t BLAKE3_IV[BLAKE3_HASH_WORDS];
 
@@ -32,7 +35,7 @@ extern const uint32_t BLAKE3_IV[BLAKE3_HASH_WORDS];
  * `out` (8 words) may overlap `block` or `key`: it is written last.
  */
 void blake3_keyed_block(const uint32_t key[BLAKE3_HASH_WORDS],
-                        const uint32_t block[BLAKE3_BLOCK_WORDS], uint32_t length,
+                        const blake3_word block[BLAKE3_BLOCK_WORDS], uint32_t length,
                         uint32_t out[BLAKE3_HASH_WORDS]);
 
 /* The same for bytes at any address. Returns 0, or -1 (out untouched) if length is above 64. */
