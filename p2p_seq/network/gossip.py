@@ -235,8 +235,9 @@ class SafePubsub(Pubsub):  # type: ignore[misc]
         port: GossipPort,
     ) -> None:
         super().__init__(host, router, strict_signing=True, allowed_topics=frozenset(port.topics))
-        self.seen_messages.stop()
-        self.seen_messages = SeenCache(trio.current_time)
+        stock_cache: Any = self.seen_messages
+        stock_cache.stop()
+        self.seen_messages: Any = SeenCache(trio.current_time)
         # A restarted publisher must not reuse the ids of its former life.
         self.counter = time.time_ns()
         self._limits = limits
@@ -414,5 +415,5 @@ def is_signed(message: Any, origin: PeerId) -> bool:
         )
         signed = SIGNING_PREFIX + unsigned.SerializeToString()
         return bool(key.verify(message.signature, signed))
-    except Exception:  # noqa: BLE001 - the library raises several types for bytes that are no
-    signature return False
+    except Exception:  # noqa: BLE001 - several types are raised for what is no signature
+        return False

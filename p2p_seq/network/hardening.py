@@ -65,6 +65,7 @@ class SafeYamux(Yamux):  # type: ignore[misc]
         self._has_heard = False
         self._is_probing = False
         self._wake_keepalive = trio.Event()
+        self._ping_number = 0
         self._pings_in_flight = 0
 
     async def start(self) -> None:
@@ -72,7 +73,7 @@ class SafeYamux(Yamux):  # type: ignore[misc]
             await super().start()
         except LocalError:
             raise
-        except Exception:  # noqa: BLE001 - one broken connection must not end the swarm
+        except Exception:
             logger.debug("muxer of %s failed", self.peer_id, exc_info=True)
             self._counters.add(Event.HANDLER_FAILED)
         finally:
@@ -143,7 +144,7 @@ class SafeYamux(Yamux):  # type: ignore[misc]
             self._wake_keepalive = trio.Event()
 
     async def _is_answered(self, patience: float) -> bool:
-        self._ping_id = (self._ping_id + 1) & 0xFFFFFFFF
+        self._ping_number = (self._ping_number + 1) & 0xFFFFFFFF
         self._ping_event = trio.Event()
         self._ping_sent_time = trio.current_time()
         if not self._pings_in_flight and self._nursery is not None:
@@ -157,11 +158,11 @@ class SafeYamux(Yamux):  # type: ignore[misc]
         self._pings_in_flight += 1
         try:
             await self._write_frame(
-                struct.pack(YAMUX_HEADER_FORMAT, 0, TYPE_PING, FLAG_SYN, 0, self._ping_id)
+                struct.pack(YAMUX_HEADER_FORMAT, 0, TYPE_PING, FLAG_SYN, 0, self._ping_number)
             )
         except LocalError:
             raise
-        except Exception:  # noqa: BLE001 - the missing answer says the same
+        except Exception:
             logger.debug("ping to %s failed", self.peer_id, exc_info=True)
         finally:
             self._pings_in_flight -= 1
@@ -257,7 +258,7 @@ class SafeSwarm(Swarm):  # type: ignore[misc]
             return await self.upgrade_inbound_raw_conn(raw, maddr)
         except LocalError:
             raise
-        except Exception:  # noqa: BLE001 - whatever a handshake raises, the peer is at fault
+        except Exception:
             logger.debug("inbound connection failed", exc_info=True)
             self.counters.add(Event.CONNECTION_REFUSED)
             with shielded_for(1.0):
@@ -307,7 +308,7 @@ class SafeHost(BasicHost):  # type: ignore[misc]
             await super()._swarm_stream_handler(net_stream)
         except LocalError:
             raise
-        except Exception:  # noqa: BLE001 - a peer's stream must not end the node
+        except Exception:
             logger.debug("stream handler failed", exc_info=True)
             self._counters.add(Event.HANDLER_FAILED)
             await reset_quietly(net_stream)

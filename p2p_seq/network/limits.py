@@ -82,6 +82,8 @@ class NetworkLimits:
     """Patience with an old connection when the same peer opens a new one."""
     disconnect_s: float = 1.0
     dial_s: float = 5.0
+    courtesy_s: float = 0.15
+    """The peer with the greater id lets the other dial first for so long."""
     backoff_first_s: float = 0.2
     backoff_last_s: float = 10.0
     publish_wait_s: float = 0.05

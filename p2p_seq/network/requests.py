@@ -48,7 +48,7 @@ async def ask(stream: Stream, protocol: RequestProtocol, payload: bytes) -> byte
         answer_max = REQUEST_LIMITS[protocol].response_max if code == Status.OK else _REASON_MAX
         if length > answer_max:
             raise RemoteError(NetworkReason.TOO_LARGE, f"an answer of {length} bytes")
-        if code not in Status:
+        if code > max(Status):
             raise RemoteError(NetworkReason.MALFORMED, f"answer status {code}")
         answer = await reader.exactly(length)
     except trio.Cancelled:
