@@ -5,8 +5,8 @@
     WITHDRAW body: amount u64, script length u8, script 34   157 bytes, script zero padded
 
 The id of a transaction is what its sender signs: `H_tx(chain_id | everything before the
-signature)`. The signature is outside, so nobody can change an id without the sender's key. The length is a
-function of the kind, so a block's transactions are a plain concatenation.
+signature)`. The signature is outside, so nobody can change an id without the sender's key. The
+length is a function of the kind, so a block's transactions are a plain concatenation.
 
 This twin is for wallets, tests and tools; the node's hot path is `cython_core.ledger`.
 """

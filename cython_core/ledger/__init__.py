@@ -1,0 +1,1 @@
+"""The transition program, compiled natively: execution of blocks, parsing in bulk, witness runs."""
