@@ -32,6 +32,9 @@ REGTEST_TARGET: Final = 0x7FFFFF << (8 * (0x20 - 3))
 MEDIAN_TIME_SPAN: Final = 11
 """Headers whose median time is the median time past (BIP113)."""
 
+_DISK_BLOCK_BYTES: Final = 512
+"""Unit of `st_blocks` (POSIX)."""
+
 _DUPLICATE: Final = "duplicate"
 INCONCLUSIVE: Final = "inconclusive"
 """BIP22's word for a block that is fine but not on the best chain."""
@@ -109,6 +112,15 @@ class RegtestChain:
         with self._resources:
             self._kernel.close()
             self.index.set_checkpoint(self.index.last_sequence())
+
+    def size_on_disk(self) -> int:
+        """Bytes of all files in the data directory."""
+        total = 0
+        for path in self._directory.rglob("*"):
+            # The engine's database drops files of its own while we look.
+            with contextlib.suppress(FileNotFoundError):
+                total += path.lstat().st_blocks * _DISK_BLOCK_BYTES
+        return total
 
     def tip(self) -> Tip:
         block_hash = self.index.tip()

@@ -22,6 +22,7 @@ from p2p_seq.bitcoin.embedded.records import (
     SpendRecord,
     TxLocation,
     decode_coins,
+    decode_outpoint,
     decode_sequence,
     encode_coins,
     height_key,
@@ -128,6 +129,12 @@ class ChainIndex:
     def coin(self, outpoint: OutPoint) -> Coin | None:
         found = self._get("coins", outpoint_key(outpoint))
         return None if found is None else Coin.decode(found)
+
+    def coins(self) -> Iterator[tuple[OutPoint, Coin]]:
+        """All unspent outputs."""
+        with self._env.begin(db=self._databases["coins"]) as transaction:
+            for key, value in transaction.cursor():
+                yield decode_outpoint(key), Coin.decode(value)
 
     def location(self, txid: Hash32) -> TxLocation | None:
         found = self._get("transactions", txid)

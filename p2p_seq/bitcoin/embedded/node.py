@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from p2p_seq.bitcoin.block import Block
-from p2p_seq.bitcoin.embedded.chain import ChainChange, RegtestChain, StorageLimits, Tip
+from p2p_seq.bitcoin.embedded.chain import ChainChange, RegtestChain, StorageLimits
 from p2p_seq.bitcoin.embedded.mempool import Entry, Mempool
 from p2p_seq.bitcoin.embedded.miner import BlockPlan, mine, select
 from p2p_seq.bitcoin.embedded.policy import (
@@ -27,9 +27,6 @@ from p2p_seq.protocol.types import Hash32, OutPoint
 
 MINE_BATCH: Final = 50
 """Blocks that share one sync of the disk when many are mined at once."""
-
-MAX_PACKAGE: Final = 25
-"""Transactions in one package (Bitcoin Core `MAX_PACKAGE_COUNT`)."""
 
 _EXTRA_NONCE_BYTES: Final = 8
 
@@ -98,45 +95,24 @@ class RegtestNode:
         """Admit a transaction. Raises TransactionRefusedError or CodecError."""
         return self.mempool.accept(encoded)
 
-    def accept_package(self, package: Sequence[bytes]) -> list[Entry]:
+    def accept_package(
+        self, package: Sequence[bytes], feerate_limit: int | None = None
+    ) -> list[Entry]:
         """Admit a child with its parents, which may pay too little alone. All or nothing.
 
-        Raises TransactionRefusedError or CodecError. In the order given; transactions that the
-        mempool already has are skipped over.
+        `feerate_limit`: sat/kvB of the whole package. Transactions that the mempool already has
+        count but are not admitted again. Raises TransactionRefusedError or CodecError.
         """
         parsed = [Transaction.parse(encoded) for encoded in package]
         child_spends = {item.previous.txid for item in parsed[-1].inputs}
         if any(parent.txid not in child_spends for parent in parsed[:-1]):
             raise TransactionRefusedError(RejectReason.PACKAGE_NOT_CHILD)
-        admitted: list[Entry] = []
-        entries: list[Entry] = []
-        try:
-            for transaction, encoded in zip(parsed, package, strict=True):
-                known = self.mempool.entries.get(transaction.txid)
-                if known is None:
-                    known = self._accept_member(encoded)
-                    admitted.append(known)
-                entries.append(known)
-            fee = sum(entry.fee for entry in admitted)
-            owed = minimum_fee(
-                sum(entry.vsize for entry in admitted), self.mempool.policy.minimum_feerate
-            )
-            if fee < owed:
-                raise TransactionRefusedError(RejectReason.FEE_TOO_LOW, f"package {fee} < {owed}")
-        except TransactionRefusedError:
-            for entry in admitted:
-                self.mempool.remove_with_descendants(entry.txid)
-            raise
-        return entries
-
-    def _accept_member(self, encoded: bytes) -> Entry:
-        """One transaction of a package: by its own fee if it can, else on its child's."""
-        try:
-            return self.mempool.accept(encoded)
-        except TransactionRefusedError as refusal:
-            if refusal.reason is not RejectReason.FEE_TOO_LOW:
-                raise
-            return self.mempool.accept(encoded, is_fee_free=True)
+        # Tried on a copy first: a member may replace entries before a later member is refused.
+        tried = _accept_members(self.mempool.copy(), parsed, package)
+        fee, vbytes = sum(item.fee for item in tried), sum(item.vsize for item in tried)
+        if feerate_limit is not None and fee * 1_000 > feerate_limit * vbytes:
+            raise TransactionRefusedError(RejectReason.MAX_FEE, f"{fee} for {vbytes} vbytes")
+        return _accept_members(self.mempool, parsed, package)
 
     # Blocks
 
@@ -158,23 +134,38 @@ class RegtestNode:
         self.on_tip_changed()
 
     def generate(self, count: int, reward_script: bytes) -> list[Hash32]:
-        """Mine at most `MINE_BATCH` blocks on the tip, the first with the mempool's best."""
+        """Mine at most `MINE_BATCH` blocks on the tip, with the mempool's best."""
         if not 0 <= count <= MINE_BATCH:
             raise ValueError(f"{count} blocks in one batch")
-        blocks: list[bytes] = []
+        first = self.chain.tip().height + 1
+        waiting = count
+        while waiting:
+            # What the next block may contain depends on the one before it, unless all are empty.
+            batch = 1 if self.mempool.entries else waiting
+            self._generate_batch(batch, reward_script)
+            waiting -= batch
+        return [self.chain.hash_at(height) for height in range(first, first + count)]
+
+    def _generate_batch(self, count: int, reward_script: bytes) -> None:
         tip = self.chain.tip()
-        times = self._recent_times(tip)
-        previous, height = tip.hash, tip.height
+        times = self._times_up_to(tip.hash)
+        previous = tip.hash
         entries = select(self.mempool)
-        for _ in range(count):
-            height += 1
+        blocks: list[bytes] = []
+        for height in range(tip.height + 1, tip.height + 1 + count):
             times = [*times[-10:], self._block_time(times)]
-            chosen = entries if not blocks else []
-            block = self._mine(previous, height, times[-1], reward_script, chosen)
-            blocks.append(block)
-            previous = Block.parse(block).hash
+            plan = BlockPlan(
+                previous,
+                height,
+                times[-1],
+                reward_script,
+                secrets.token_bytes(_EXTRA_NONCE_BYTES),
+                tuple(entry.transaction for entry in entries),
+                sum(entry.fee for entry in entries),
+            )
+            blocks.append(mine(plan))
+            previous = Block.parse(blocks[-1]).hash
         self._submit_own(blocks)
-        return [self.chain.hash_at(tip.height + 1 + offset) for offset in range(count)]
 
     def generate_block(
         self, transactions: Sequence[bytes | Hash32], reward_script: bytes, is_submitted: bool
@@ -193,7 +184,7 @@ class RegtestNode:
         plan = BlockPlan(
             tip.hash,
             tip.height + 1,
-            self._block_time(self._recent_times(tip)),
+            self._block_time(self._times_up_to(tip.hash)),
             reward_script,
             secrets.token_bytes(_EXTRA_NONCE_BYTES),
             tuple(parsed),
@@ -250,35 +241,12 @@ class RegtestNode:
         paid = sum(output.value for item in transactions for output in item.outputs)
         return transactions, spent - paid
 
-    def _mine(
-        self,
-        previous: Hash32,
-        height: int,
-        block_time: int,
-        reward_script: bytes,
-        entries: Sequence[Entry],
-    ) -> bytes:
-        return mine(
-            BlockPlan(
-                previous,
-                height,
-                block_time,
-                reward_script,
-                secrets.token_bytes(_EXTRA_NONCE_BYTES),
-                tuple(entry.transaction for entry in entries),
-                sum(entry.fee for entry in entries),
-            )
-        )
-
     def _submit_own(self, blocks: Sequence[bytes]) -> None:
         """Blocks of this miner are valid, or there is a bug in the mempool or the miner."""
         reasons = self._submit(blocks)
         refused = [reason for reason in reasons if reason is not None]
         if refused:
             raise LocalError(f"the engine refused a block of our own miner: {refused[0]}")
-
-    def _recent_times(self, tip: Tip) -> list[int]:
-        return self._times_up_to(tip.hash)
 
     def _times_up_to(self, block_hash: Hash32) -> list[int]:
         """Times of the last eleven headers, oldest first."""
@@ -296,6 +264,35 @@ class RegtestNode:
         """Now, unless a batch of blocks is already ahead of the clock."""
         recent = sorted(times[-11:])
         return max(int(self._clock()), recent[len(recent) // 2] + 1)
+
+
+def _accept_members(
+    mempool: Mempool, parsed: Sequence[Transaction], package: Sequence[bytes]
+) -> list[Entry]:
+    admitted: list[Entry] = []
+    entries: list[Entry] = []
+    for transaction, encoded in zip(parsed, package, strict=True):
+        entry = mempool.entries.get(transaction.txid)
+        if entry is None:
+            entry = _accept_member(mempool, encoded)
+            admitted.append(entry)
+        entries.append(entry)
+    fee = sum(entry.fee for entry in admitted)
+    vbytes = sum(entry.vsize for entry in admitted)
+    owed = minimum_fee(vbytes, mempool.policy.minimum_feerate)
+    if fee < owed:
+        raise TransactionRefusedError(RejectReason.FEE_TOO_LOW, f"package {fee} < {owed}")
+    return entries
+
+
+def _accept_member(mempool: Mempool, encoded: bytes) -> Entry:
+    """One transaction of a package: by its own fee if it can, else on its child's."""
+    try:
+        return mempool.accept(encoded)
+    except TransactionRefusedError as refusal:
+        if refusal.reason is not RejectReason.FEE_TOO_LOW:
+            raise
+        return mempool.accept(encoded, is_fee_free=True)
 
 
 class BlockRefusedError(Exception):

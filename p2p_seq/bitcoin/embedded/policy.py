@@ -128,6 +128,8 @@ class RejectReason(StrEnum):
     """It spends an output of no standard kind."""
     WITNESS_NONSTANDARD = "bad-witness-nonstandard"
     """A witness is of a form that relays do not forward."""
+    MAX_FEE = "max feerate exceeded"
+    """It pays more than its sender wanted to allow."""
     PACKAGE_NOT_CHILD = "package-not-child-with-unconfirmed-parents"
     """A package must be one child and its parents, in order."""
 

@@ -116,6 +116,12 @@ def outpoint_key(outpoint: OutPoint) -> bytes:
     return _OUTPOINT.pack(*outpoint)
 
 
+def decode_outpoint(key: bytes) -> OutPoint:
+    """Inverse of `outpoint_key`."""
+    txid, vout = _OUTPOINT.unpack(key)
+    return OutPoint(Hash32(txid), vout)
+
+
 def height_key(height: int) -> bytes:
     """Big-endian, so that LMDB's order is the chain's."""
     return _COUNT.pack(height)
