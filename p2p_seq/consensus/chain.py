@@ -73,9 +73,8 @@ class BlockTree:
 
     def contradicts(self, view: View, digest: Hash32) -> bool:
         """Whether a finality of `digest` in a view at or below the tip cannot be true."""
-        if view > self.tip_view or view < min(self._final) or digest in self._final.values():
-            return False
-        return True
+        is_remembered = min(self._final) <= view <= self.tip_view
+        return is_remembered and digest not in self._final.values()
 
     def __len__(self) -> int:
         return len(self._blocks)

@@ -1,25 +1,28 @@
-"""Weighted Simplex, one epoch, without I/O (ePrint 2023/463; rules as numbered in the simplex-docs
-of TON).
+"""Weighted Simplex, one epoch, without I/O.
 
-`Simplex.step(input)` returns effects in the order in which they must be performed. Rules: 1  a view
-is over when it is notarized, nullified or below a finality; the node is in the view after the
-highest of them 3  the leader builds on the highest notarized view and proves that the views in
-between are nullified
-4  notarize: the first valid proposal of the view's leader whose base and skipped views are proven
-5  finalize: what this node notarized, once it is notarized, unless it nullified the view
-6  nullify: when the leader timer or the advance timer ends, or the proposal is invalid, unless it
-finalized
-7  a certificate is durable, then sent once
-8  standstill: without new finality everything above the last one is said again, with backoff
+The paper is ePrint 2023/463; rules are numbered as in the simplex-docs of TON.
+`Simplex.step(input)` returns effects in the order in which they must be performed.
 
-Deviations: (a) rule 1 takes the highest certificate, not the lowest gap, so that a node that was
-away votes at once; gaps are fetched. (b) The timers of a view run only while this node knows work,
-a notarized block waits for finality, a proposal is here, or members with more than a third of the
-weight voted in the view. An idle network is silent; docs/consensus.md says why it still is live.
-(c) The leader of a view after an unfinalised block without work waits for that finality before it
-proposes an empty block. (d) A leader that was not heard for `SILENT_VIEWS` views is skipped at once
-while a quorum is heard. (e) After a notarized seal only the seal itself is proposed (PROTOCOL.md
-section 4).
+Rule 1. A view is over when it is notarized, nullified or below a finality; the node is in the view
+        after the highest of them.
+Rule 3. The leader builds on the highest notarized view and proves the views in between nullified.
+Rule 4. Notarize the first valid proposal of the view's leader whose base and skipped views are
+        proven.
+Rule 5. Finalize what this node notarized, once it is notarized, unless it nullified the view.
+Rule 6. Nullify when the leader timer or the advance timer ends, or the proposal is invalid, unless
+        this node finalized the view.
+Rule 7. A certificate is durable, then sent once.
+Rule 8. Standstill: without new finality everything above the last one is said again, with backoff.
+
+Deviations:
+(a) Rule 1 takes the highest certificate, not the lowest gap, so that a node that was away votes at
+    once; gaps are fetched.
+(b) The timers of a view run only while this node knows work, a notarized block waits for finality,
+    a proposal is here, or members with more than a third of the weight voted in the view. An idle
+    network is silent; docs/consensus.md says why it still is live.
+(c) The leader after an unfinalised block waits for that finality before it adds an empty block.
+(d) A leader that was not heard for `SILENT_VIEWS` views is skipped at once while a quorum is heard.
+(e) After a notarized seal only the seal itself is proposed (PROTOCOL.md section 4).
 
 Trust: whatever enters was authenticated by the shell. With a third or more Byzantine weight two
 finalities may contradict each other; then the instance says so and votes no more.
@@ -86,7 +89,7 @@ from p2p_seq.protocol.votes import Certificate, Vote, VoteKind, VoteStatement, n
 
 
 class Simplex:
-    """One epoch's consensus instance. Feed `Start` first; perform the effects of a step in order."""
+    """One epoch's consensus instance. Feed `Start` first."""
 
     def __init__(self, instance: Instance, timers: TimerConfig | None = None) -> None:
         self.instance = instance
@@ -284,9 +287,9 @@ class Simplex:
                 for vote in certificate.votes():
                     if self.wants_vote(vote):
                         self._count(vote)
-            elif statement.kind is VoteKind.FINALIZE:
-                behind = behind or statement.view < self.state.certificates.final_view
-        if behind or self.sealed:
+            else:
+                behind = behind or self._is_behind(statement, is_certificate=True)
+        if behind:
             self._answer(event.peer)
 
     def _on_request(self, event: CertificatesRequested) -> None:
@@ -303,8 +306,15 @@ class Simplex:
             self._out.append(SendTo(event.peer, tuple(answer)))
 
     def _on_old_message(self, event: OldMessage) -> None:
-        if self.sealed or event.view < self.state.certificates.final_view:
+        if self._is_behind(event.statement, event.is_certificate):
             self._answer(event.peer)
+
+    def _is_behind(self, statement: VoteStatement, is_certificate: bool) -> bool:
+        """Whether who repeats this is behind. Equal finalities are not answered: no ping-pong."""
+        final = self.state.certificates.final_view
+        if is_certificate:
+            return statement.kind is VoteKind.FINALIZE and statement.view < final
+        return self.sealed or statement.view <= final
 
     def _on_work(self, event: WorkChanged) -> None:
         self._has_work = event.has_work

@@ -70,7 +70,7 @@ def seed_height(params: Params, anchor: Height, epoch: Epoch) -> Height:
 def epoch_seed(
     network: str, block: Hash32, block_before: Hash32, seal_or_chain_id: Hash32, epoch: Epoch
 ) -> Hash32:
-    """`seed_e = H_seed(hash(r) | hash(r-1) | seal_{e-1} | e)`; epoch 0 takes chain_id for the seal."""
+    """`seed_e = H_seed(hash(r) | hash(r-1) | seal_{e-1} or chain_id for epoch 0 | e)`."""
     number = epoch.to_bytes(8, "big")
     return tagged_hash(network, Tag.SEED, block, block_before, seal_or_chain_id, number)
 

@@ -158,7 +158,7 @@ class CertificateRecord(NamedTuple):
 
 
 class ProposalRecord(NamedTuple):
-    """A proposal this node made or notarizes. The shell stores the block's body in the same commit."""
+    """A proposal this node made or notarizes; the shell stores its body in the same commit."""
 
     proposal: Proposal
 
@@ -193,7 +193,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class ProposalReceived:
-    """A proposal signed by the leader of its view. Its certificates are a separate, earlier input."""
+    """A proposal signed by the leader of its view; its certificates are an earlier input."""
 
     proposal: Proposal
 
@@ -247,19 +247,19 @@ class CertificatesRequested:
 
 @dataclass(frozen=True, slots=True)
 class OldMessage:
-    """A peer sent something of a view that is final here; it needs the finality certificate.
+    """A vote or certificate that `wants_vote` or `wants_certificate` declined, unverified.
 
-    For messages that `wants_vote` or `wants_certificate` declined, so that nobody has to verify
-    them.
+    Who still says things that are final here is behind and gets the finality certificate.
     """
 
     peer: Peer
-    view: View
+    statement: VoteStatement
+    is_certificate: bool
 
 
 @dataclass(frozen=True, slots=True)
 class WorkChanged:
-    """Whether this node knows a reason for a block: a pending transaction or a new eligible origin."""
+    """Whether a pending transaction or a new eligible origin is known: a reason for a block."""
 
     has_work: bool
 
@@ -337,7 +337,7 @@ class BuildBlock:
 
 @dataclass(frozen=True, slots=True)
 class ValidateBlock:
-    """Answer with `BlockVerdict`. A block is judged by itself and its ancestors, never by the view."""
+    """Answer with `BlockVerdict`: on the block and its ancestors, never on the view."""
 
     proposal: Proposal
 

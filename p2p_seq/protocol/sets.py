@@ -234,5 +234,6 @@ def vault_weights(members: SequencerSet) -> tuple[int, ...]:
         remainders.append((-remainder, index))
     for _, index in sorted(remainders)[: VAULT_WEIGHT_TOTAL - sum(shares)]:
         shares[index] += 1
-    assert sum(shares) == VAULT_WEIGHT_TOTAL and min(shares) >= 1
+    assert sum(shares) == VAULT_WEIGHT_TOTAL
+    assert min(shares) >= 1
     return tuple(shares)

@@ -35,6 +35,23 @@ class VoteKind(IntEnum):
     """The block is notarized and the signer did not nullify the view."""
 
 
+@unique
+class Slot(IntEnum):
+    """A member signs at most one statement per view and slot (PROTOCOL.md section 10).
+
+    Each slot has one nonce, so every pair of votes that convicts reveals the key.
+    """
+
+    NOTARIZE = 1
+    DECIDE = 2
+    """Nullify or finalize."""
+
+
+def slot_of(kind: VoteKind) -> Slot:
+    """The slot that a vote uses up."""
+    return Slot.NOTARIZE if kind is VoteKind.NOTARIZE else Slot.DECIDE
+
+
 class VoteReason(StrEnum):
     """Why a vote or certificate is not one."""
 
@@ -295,5 +312,4 @@ def conflicting(first: VoteStatement, second: VoteStatement) -> bool:
     """Whether one honest member can never have signed both statements."""
     if (first.epoch, first.view) != (second.epoch, second.view) or first == second:
         return False
-    notarize = (first.kind is VoteKind.NOTARIZE, second.kind is VoteKind.NOTARIZE)
-    return all(notarize) or not any(notarize)
+    return slot_of(first.kind) is slot_of(second.kind)
