@@ -10,10 +10,11 @@ import json
 from dataclasses import dataclass
 from typing import Final
 
-from p2p_seq.protocol.blocks import BlockKind, Header, Origin
+from p2p_seq.protocol.blocks import Block, BlockKind, Body, Header, Origin
 from p2p_seq.protocol.codec import Reader, Writer
 from p2p_seq.protocol.errors import OperatorError, RemoteError
 from p2p_seq.protocol.params import Params
+from p2p_seq.protocol.records import encode_records, genesis_epoch_record
 from p2p_seq.protocol.stakes import COMMITTEE_MAX, StakeRecord
 from p2p_seq.protocol.tags import Tag, tagged_hash
 from p2p_seq.protocol.types import (
@@ -112,21 +113,26 @@ class Genesis:
     def chain_id(self) -> Hash32:
         return tagged_hash(self.network, Tag.GENESIS, self.encode())
 
-    def header(self) -> Header:
-        """The block of height 0: the parent of epoch 0's first block, in no set's votes."""
-        return Header(
+    def block(self) -> Block:
+        """The block of height 0: parent of epoch 0's first block, in no set's votes.
+
+        Its only record opens epoch 0; its parent is the state that `GenesisState` describes.
+        """
+        body = Body(records=encode_records([genesis_epoch_record()]))
+        header = Header(
             kind=BlockKind.GENESIS,
             epoch=Epoch(0),
             view=View(0),
             height=BlockHeight(0),
             parent=ZERO32,
             origin=self.anchor,
-            body_digest=ZERO32,
-            records_digest=ZERO32,
+            body_digest=body.body_digest(self.network),
+            records_digest=body.records_digest(self.network),
             seal_digest=ZERO32,
             state_root=ZERO32,
             leader=0,
         )
+        return Block(header, body)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from p2p_seq.protocol.params import Params
+from p2p_seq.protocol.state import PendingPayout
 from p2p_seq.protocol.types import Epoch, Height, Sats, SatsPerKvb, XOnlyKey
 from p2p_seq.settlement.bridge import BridgeState, has_time_left
 from p2p_seq.settlement.fees import (
@@ -22,16 +23,6 @@ from p2p_seq.settlement.fees import (
 from p2p_seq.settlement.generation import VaultGeneration
 from p2p_seq.settlement.plan import PlannedDeposit, PlannedPayout, SettlementPlan
 from p2p_seq.settlement.transactions import SettlementContext, worst_case_vsize
-
-
-@dataclass(frozen=True, slots=True)
-class PendingPayout:
-    """A withdrawal on the ledger that Bitcoin has not paid."""
-
-    payout_id: int
-    epoch: Epoch
-    amount: Sats
-    script: bytes
 
 
 @dataclass(frozen=True, slots=True)

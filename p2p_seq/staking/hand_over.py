@@ -21,12 +21,11 @@ def due_hand_over(
     registry: Registry,
     bridge: BridgeState,
     next_set: SequencerSet,
-    epoch: Epoch,
     origin: Height,
 ) -> VaultGeneration | None:
-    """The successor generation that the seal of `epoch` must plan, or None.
+    """The successor generation that a seal must plan, or None.
 
-    `bridge` and `origin` are those of the seal's parent; `next_set` is the set of `epoch + 1`.
+    `bridge` and `origin` are those of the seal's parent; `next_set` serves the next epoch.
     Never while another settlement, and so perhaps another hand-over, is unburied.
     """
     if bridge.in_flight is not None:
@@ -34,7 +33,7 @@ def due_hand_over(
     successor = registry.generation(bridge.active.number + 1, next_set)
     if _shares(successor) == _shares(bridge.active):
         return None
-    staying = _staying_keys(registry, next_set, epoch, origin)
+    staying = _staying_keys(registry, next_set, origin)
     leaving = any(member.key not in staying for member in bridge.active.members)
     old, new = _shares(bridge.active), _shares(successor)
     moved = sum(abs(old.get(key, 0) - new.get(key, 0)) for key in {*old, *new}) // 2
@@ -48,9 +47,7 @@ def _shares(generation: VaultGeneration) -> Mapping[XOnlyKey, int]:
     return {member.key: member.weight for member in generation.members}
 
 
-def _staying_keys(
-    registry: Registry, next_set: SequencerSet, epoch: Epoch, origin: Height
-) -> set[XOnlyKey]:
+def _staying_keys(registry: Registry, next_set: SequencerSet, origin: Height) -> set[XOnlyKey]:
     """Vault keys of members of the next set whose range does not end within W."""
     params, anchor = registry.draft.params, registry.draft.anchor_height
     staying: set[XOnlyKey] = set()

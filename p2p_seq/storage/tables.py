@@ -22,13 +22,13 @@ class Table(StrEnum):
     FINAL = "final"
     """L2 height u64 -> block digest 32 | state root after the block 32."""
     CERTIFICATES = "certificates"
-    """epoch u64 | view u64 | kind u8 -> encoded certificate."""
+    """L2 height u64 -> encoded finality certificate of that block; ancestors have none of their
+    own.
+    """
     SEALS = "seals"
     """epoch u64 -> encoded `SealedEpoch`."""
     LEAVES = "leaves"
-    """path 32 -> value 64: the state after the finalised tip; inner tree nodes are derived at
-    start.
-    """
+    """leaf name 33 -> value 64: the state after the finalised tip. Tree nodes are derived."""
     RECEIPTS = "receipts"
     """L2 height u64 -> receipts of the block."""
     TRANSACTIONS = "transactions"
@@ -46,4 +46,4 @@ class Table(StrEnum):
     COSIGNED = "cosigned"
     """bundle hash 32 -> state of a co-signing ceremony in which this node is a member."""
     CONSENSUS = "consensus"
-    """epoch u64 | record kind u8 | view u64 -> durable records of the running instance."""
+    """epoch u64 | record tag u8 | view u64 | vote kind u8 -> durable record of an instance."""
