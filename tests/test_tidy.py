@@ -8,6 +8,7 @@ import ast
 import re
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -206,6 +207,54 @@ def test_repository_follows_rule(rule: Rule) -> None:
     assert not problems, "\n" + "\n".join(problems)
 
 
+SHELL_NAME = "service"
+
+
+def imported_names(text: str) -> Iterator[str]:
+    """Dotted names of everything that a module imports, `from a import b` as `a.b`."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def pure_rooms() -> set[str]:
+    """The whole rooms of the purity contract in pyproject.toml."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = settings["tool"]["importlinter"]["contracts"]
+    (purity,) = [contract for contract in contracts if contract["name"].startswith("Pure rooms")]
+    return {name.split(".")[1] for name in purity["source_modules"] if name.count(".") == 1}
+
+
+def test_no_pure_module_imports_a_shell() -> None:
+    """The purity contract overlooks what `service.py` modules import; this closes the gap."""
+    problems = []
+    for path in repository_files():
+        is_pure_room = path.parts[0] == "p2p_seq" and path.parts[1] in pure_rooms()
+        if path.suffix == ".py" and is_pure_room and path.stem != SHELL_NAME:
+            for name in imported_names((ROOT / path).read_text(encoding="utf-8")):
+                if name.startswith("p2p_seq.") and SHELL_NAME in name.split("."):
+                    problems.append(f"{path} imports {name}")
+    assert not problems, "\n" + "\n".join(problems)
+
+
+def test_only_the_signer_touches_secret_keys() -> None:
+    problems = [
+        str(path)
+        for path in repository_files()
+        if path.parts[0] == "p2p_seq" and path.suffix == ".py" and path.parts[1] != "signer"
+        if "coincurve.PrivateKey" in imported_names((ROOT / path).read_text(encoding="utf-8"))
+    ]
+    assert not problems, f"coincurve.PrivateKey is imported in {problems}"
+
+
+def test_imports_are_seen_in_all_their_forms() -> None:
+    text = "import a.b\nfrom c.d import e as f\ndef g():\n    from h import i\n"
+    assert list(imported_names(text)) == ["a.b", "c.d", "c.d.e", "h", "h.i"]
+
+
 def test_every_folder_with_modules_is_a_package() -> None:
     sources = [p for p in repository_files() if p.parts[0] in {"p2p_seq", "cython_core"}]
     folders = {p.parent for p in sources if p.suffix in {".py", ".pyx"}}
@@ -217,8 +266,6 @@ def test_every_folder_with_modules_is_a_package() -> None:
 
 def test_dependencies_are_pinned_as_they_are_locked() -> None:
     """pyproject.toml names exact versions, and the lock file has the same ones, with hashes."""
-    import tomllib
-
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
     locked = (ROOT / "requirements.lock").read_text(encoding="utf-8")
