@@ -3,7 +3,7 @@
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Final
 
 import hypothesis
@@ -28,12 +28,15 @@ def seed(request: pytest.FixtureRequest) -> int:
     return int.from_bytes(hashlib.sha256(name).digest()[:8], "big")
 
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Marks reports of real-bitcoind tests, for the summary."""
-    outcome = yield
+    report = yield
     if item.get_closest_marker(REAL_BITCOIND):
-        outcome.get_result().user_properties.append((REAL_BITCOIND, "yes"))  # type: ignore[attr-defined]
+        report.user_properties.append((REAL_BITCOIND, "yes"))
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -234,9 +234,11 @@ def test_no_pure_module_imports_a_shell() -> None:
     for path in repository_files():
         is_pure_room = path.parts[0] == "p2p_seq" and path.parts[1] in pure_rooms()
         if path.suffix == ".py" and is_pure_room and path.stem != SHELL_NAME:
-            for name in imported_names((ROOT / path).read_text(encoding="utf-8")):
-                if name.startswith("p2p_seq.") and SHELL_NAME in name.split("."):
-                    problems.append(f"{path} imports {name}")
+            problems += [
+                f"{path} imports {name}"
+                for name in imported_names((ROOT / path).read_text(encoding="utf-8"))
+                if name.startswith("p2p_seq.") and SHELL_NAME in name.split(".")
+            ]
     assert not problems, "\n" + "\n".join(problems)
 
 
