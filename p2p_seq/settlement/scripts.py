@@ -21,6 +21,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 from p2p_seq.bitcoin.keys import is_xonly_key
+from p2p_seq.bitcoin.scan import announcement
 from p2p_seq.bitcoin.script import (
     Op,
     check_signature,
@@ -46,8 +47,6 @@ TIMEOUT_LEAF: Final = 1
 
 CSV_BLOCKS_MAX: Final = 0xFFFF
 """BIP68 counts blocks in 16 bits."""
-
-_RETURN: Final = bytes([Op.RETURN])
 
 
 def _times(weight: int) -> bytes:
@@ -194,9 +193,9 @@ def parse_deposit_op_return(network: str, script: bytes) -> DepositRequest | Non
 
 
 def request_of(network: str, transaction: Transaction) -> DepositRequest | None:
-    """The deposit that a transaction announces: its only OP_RETURN has to be the request."""
-    carriers = [item.script for item in transaction.outputs if item.script[:1] == _RETURN]
-    return parse_deposit_op_return(network, carriers[0]) if len(carriers) == 1 else None
+    """The deposit that a transaction announces, if it announces nothing else."""
+    kind, payload = announcement(network, transaction)
+    return parse_deposit_payload(payload) if kind is BitcoinTag.DEPOSIT else None
 
 
 class FoundDeposit(NamedTuple):

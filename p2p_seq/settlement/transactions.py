@@ -9,6 +9,7 @@ its id.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 from p2p_seq.bitcoin.keys import verify
 from p2p_seq.bitcoin.script import dust_limit
@@ -86,13 +87,17 @@ class Settlement:
         """Value of the next vault coin."""
         return Sats(self.unsigned.transaction.outputs[VAULT_OUTPUT].value)
 
-    def messages(self) -> tuple[Hash32, ...]:
-        """What the vault keys of each input's generation sign."""
+    @cached_property
+    def _messages(self) -> tuple[Hash32, ...]:
         sighash = self.unsigned.sighash
         return tuple(
             sighash.script_path(index, taproot.leaves[VAULT_LEAF])
             for index, taproot in enumerate(self.taproots)
         )
+
+    def messages(self) -> tuple[Hash32, ...]:
+        """What the vault keys of each input's generation sign."""
+        return self._messages
 
     def inputs_of(self, key: XOnlyKey) -> tuple[int, ...]:
         """The inputs that this key is to sign."""
