@@ -108,8 +108,6 @@ class BestFirst:
             entry = item[2]
             if not entry.is_alive or self._queues[entry.sender].account_nonce != entry.nonce:
                 continue
-            if self._passed and self._passed[-1][2] is entry:
-                continue  # Pushed twice; equal items come up one after the other.
             self._passed.append(item)
             if entry.sender not in self._skipped:
                 return entry
