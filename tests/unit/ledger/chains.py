@@ -7,7 +7,7 @@ from pathlib import Path
 from p2p_seq.ledger.executor import ExecutionSummary, Ledger
 from p2p_seq.ledger.witness import BatchBlock
 from p2p_seq.protocol.blocks import Origin
-from p2p_seq.protocol.params import load_params
+from p2p_seq.protocol.params import Params, load_params
 from p2p_seq.protocol.records import (
     DepositRecord,
     EpochRecord,
@@ -53,6 +53,7 @@ VAULT_VALUE = Sats(5_000_000)
 FIRST_RATE = SatsPerKvb(1_001)
 KEYS = tuple(XOnlyKey(bytes([number]) * 32) for number in range(1, 8))
 LEADER = XOnlyKey(b"\xee" * 32)
+ANCHOR = Origin(Height(100), Hash32(b"\x33" * 32), 1_700_000_000)
 SCRIPTS = (
     b"\x76\xa9\x14" + bytes(20) + b"\x88\xac",
     b"\xa9\x14" + bytes(20) + b"\x87",
@@ -76,12 +77,12 @@ def signed(order: Order) -> bytes:
 class Chain:
     """One branch of blocks; every block is executed by ledger and model and compared."""
 
-    params: object = PARAMS
+    params: Params = PARAMS
     ledger: Ledger = field(init=False)
     model: LedgerModel = field(init=False)
     head: Hash32 = ZERO32
     height: int = 0
-    origin: Origin = Origin(Height(100), Hash32(b"\x33" * 32), 1_700_000_000)
+    origin: Origin = ANCHOR
     batch: list[BatchBlock] = field(default_factory=list)
     """Blocks of the running batch."""
 
@@ -103,13 +104,10 @@ class Chain:
         body = b"".join(signed(order) for order in orders)
         epoch = self.epoch if epoch is None else epoch
         context = BlockContext(Epoch(epoch), BlockHeight(self.height), self.origin, LEADER)
-        digest = Hash32(self.height.to_bytes(32, "big"))
-        digest = Hash32(b"\x01" + digest[1:])
+        digest = Hash32(b"\x01" + self.height.to_bytes(31, "big"))
         pre_root = self.ledger.root_after(self.head)
         record_bytes = encode_records(records)
-        summary = self.ledger.execute(
-            digest, self.head, context, record_bytes, body, len(orders)
-        )
+        summary = self.ledger.execute(digest, self.head, context, record_bytes, body, len(orders))
         expected = self.model.execute(
             epoch, (self.origin.height, self.origin.hash), LEADER, records, orders, body, pre_root
         )

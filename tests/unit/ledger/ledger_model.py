@@ -219,9 +219,7 @@ class LedgerModel:
         if orders and (state.batch_cycles > limit or reached > params.epoch_cycle_limit // 10 * 9):
             raise ModelFault("budget")
 
-    def _apply_records(
-        self, records: list[Record], orders: list[Order], pre_root: bytes
-    ) -> None:
+    def _apply_records(self, records: list[Record], orders: list[Order], pre_root: bytes) -> None:
         expected: tuple[int, int] | None = None
         for index, record in enumerate(records):
             if not isinstance(record, DepositRecord | PayoutRecord):
@@ -328,7 +326,5 @@ def merkle_root(leaves: list[bytes]) -> bytes:
     depth = (len(leaves) - 1).bit_length()
     level = leaves + [ZERO] * (2**depth - len(leaves))
     while len(level) > 1:
-        level = [
-            hashlib.sha256(level[i] + level[i + 1]).digest() for i in range(0, len(level), 2)
-        ]
+        level = [hashlib.sha256(level[i] + level[i + 1]).digest() for i in range(0, len(level), 2)]
     return level[0]
