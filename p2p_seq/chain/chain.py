@@ -24,7 +24,7 @@ from p2p_seq.consensus.schedule import LeaderSchedule
 from p2p_seq.consensus.types import BlockReference, Instance
 from p2p_seq.ledger.core import EpochBudget
 from p2p_seq.ledger.executor import Ledger
-from p2p_seq.mempool.types import Selection, SelectionLimits
+from p2p_seq.mempool.types import Parsed, Selection, SelectionLimits
 from p2p_seq.protocol.blocks import (
     TRANSACTIONS_BYTES_MAX,
     TRANSACTIONS_COUNT_MAX,
@@ -66,8 +66,8 @@ from p2p_seq.storage.chain_store import ChainStore, FinalBlock
 
 log = structlog.get_logger("chain")
 
-SelectTransactions = Callable[[SelectionLimits], Selection]
-"""The mempool's choice for a block with this much room."""
+SelectTransactions = Callable[[SelectionLimits, Sequence[bytes]], Selection]
+"""The mempool's choice for a block with this much room on these undecided ancestors."""
 
 CheckSignatures = Callable[[bytes, Sequence[bytes]], Awaitable[bool]]
 """Whether all transactions of a block are signed: (encoded transactions, their ids)."""
@@ -102,6 +102,16 @@ class _Candidate:
     """Outputs digest when the block is a seal, else zeros."""
 
 
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A block that has just become a candidate: what the mempool must know of it."""
+
+    digest: Hash32
+    block: Block
+    parsed: Sequence[Parsed]
+    """Its user transactions, as the native parser gives them."""
+
+
 class Chain:
     """One node's view of its chain. All methods belong to the trio thread."""
 
@@ -111,6 +121,7 @@ class Chain:
         store: ChainStore,
         watcher: Watcher,
         check_signatures: CheckSignatures,
+        on_accepted: Callable[[Accepted], None] = lambda accepted: None,
     ) -> None:
         self.genesis = genesis
         self.params = genesis.params
@@ -118,6 +129,7 @@ class Chain:
         self.store = store
         self.watcher = watcher
         self._check_signatures = check_signatures
+        self._on_accepted = on_accepted
         constants = ledger_constants(self.params, self.chain_id)
         self.parser = TransactionParser(constants)
         self.program = tagged_hash(
@@ -253,6 +265,14 @@ class Chain:
         candidate = self._candidates.get(digest)
         return None if candidate is None else candidate.state
 
+    def undecided(self, digest: Hash32) -> list[Hash32]:
+        """The executed, not yet final blocks from above the finalised tip up to `digest`."""
+        path: list[Hash32] = []
+        while (candidate := self._candidates.get(digest)) is not None:
+            path.append(digest)
+            digest = candidate.block.header.parent
+        return path[::-1]
+
     def block(self, digest: Hash32) -> Block | None:
         """A candidate, a final block or a stored proposal."""
         candidate = self._candidates.get(digest)
@@ -289,9 +309,9 @@ class Chain:
         validity.check_header(parent, block.header, leader)
         self._check_origin(parent, block.header, voting)
         expected = self._derive(parent, block)
-        txids = await self._check_transactions(parent, block)
+        parsed = await self._check_transactions(parent, block)
         await self._check_stake_record(parent, block)
-        return self._execute(digest, parent, block, expected, txids)
+        return self._execute(digest, parent, block, expected, parsed)
 
     def _check_origin(self, parent: ChainState, header: Header, voting: bool) -> None:
         rules = self._rules(parent)
@@ -411,11 +431,11 @@ class Chain:
         )
         return self.ledger.outputs(frame, parent.digest)[0]
 
-    async def _check_transactions(self, parent: ChainState, block: Block) -> tuple[Hash32, ...]:
-        """Format, cycle budget and signatures of the user transactions; returns their ids."""
+    async def _check_transactions(self, parent: ChainState, block: Block) -> Sequence[Parsed]:
+        """Format, cycle budget and signatures of the user transactions; returns them parsed."""
         body = block.body
         try:
-            parsed = self.parser.parse_batch(body.transactions)
+            parsed: Sequence[Parsed] = self.parser.parse_batch(body.transactions)
         except MalformedTransaction as error:
             raise InvalidBlockError(BlockReason.TRANSACTIONS, str(error)) from error
         if len(parsed) != body.transaction_count:
@@ -429,10 +449,10 @@ class Chain:
             budget = EpochBudget.after(self.ledger.accumulator(parent.digest))
             if not budget.charge(self.params, cycles).admits_users(self.params):
                 raise InvalidBlockError(BlockReason.BUDGET, f"{cycles} cycles")
-        txids = tuple(Hash32(item[2]) for item in parsed)
+        txids = [item[2] for item in parsed]
         if parsed and not await self._check_signatures(body.transactions, txids):
             raise InvalidBlockError(BlockReason.SIGNATURE, "of a user transaction")
-        return txids
+        return parsed
 
     async def _check_stake_record(self, parent: ChainState, block: Block) -> None:
         record = self._decode_stake(block)
@@ -464,7 +484,7 @@ class Chain:
         parent: ChainState,
         block: Block,
         derived: derive.Derived,
-        txids: tuple[Hash32, ...],
+        parsed: Sequence[Parsed],
     ) -> ChainState:
         known = self.state(digest)
         if known is not None:  # accepted by another task while signatures were checked
@@ -504,9 +524,11 @@ class Chain:
             derived.next_set,
             digest if is_seal else parent.instance_root,
         )
+        txids = tuple(Hash32(item[2]) for item in parsed)
         self._candidates[digest] = _Candidate(
             block, state, summary.receipt_bytes, txids, derived.outputs
         )
+        self._on_accepted(Accepted(digest, block, parsed))
         return state
 
     def _reward(self, parent: ChainState, block: Block) -> XOnlyKey:
@@ -564,7 +586,8 @@ class Chain:
         derived = self._derived(parent, height, kind, rate, usable)
         chosen = Selection(b"", (), 0)
         if not is_seal:
-            chosen = select(self._room(parent, len(derived.records)))
+            room = self._room(parent, len(derived.records))
+            chosen = select(room, self.undecided(parent_digest))
         advances = height > parent.header.origin.height
         if not (chosen.count or advances or usable or required):
             return None

@@ -1,0 +1,768 @@
+"""The trio shell of consensus: sockets, disk, clock and signer around the pure core.
+
+One instance of `Simplex` runs at a time, on the finalised tip's epoch. Every input goes through
+`_feed`, which performs the core's effects in order: durable writes and the guard's record happen
+before anything is sent (consensus.md C.7). What takes time (judging a block, fetching one) runs in
+tasks of its own and comes back as an input.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import structlog
+import trio
+
+from p2p_seq.chain.chain import Chain, Finalised, SelectTransactions
+from p2p_seq.chain.types import InvalidBlockError, NotYetError
+from p2p_seq.consensus.core import Simplex
+from p2p_seq.consensus.messages import (
+    ANCESTORS_MAX,
+    CertificatesFrame,
+    CertificatesWanted,
+    Frame,
+    ProposalFrame,
+    VotesFrame,
+    decode_block_request,
+    decode_bodies,
+    decode_frame,
+    encode_block_request,
+    encode_bodies,
+)
+from p2p_seq.consensus.timers import TimerConfig
+from p2p_seq.consensus.types import (
+    ROOT_VIEW,
+    BlockBuilt,
+    BlocksFetched,
+    BlockVerdict,
+    BroadcastCertificates,
+    BroadcastProposal,
+    BuildBlock,
+    CancelTimer,
+    CastVote,
+    CertificatesReceived,
+    CertificatesRequested,
+    Effect,
+    Evidence,
+    FetchBlock,
+    FetchCertificates,
+    Finalized,
+    ForkDetected,
+    Input,
+    Instance,
+    OldMessage,
+    Persist,
+    Proposal,
+    ProposalReceived,
+    ProposalRecord,
+    SendTo,
+    SetTimer,
+    Start,
+    TimerFired,
+    TimerId,
+    ValidateBlock,
+    Verdict,
+    ViewEntered,
+    VotesReceived,
+    WorkChanged,
+)
+from p2p_seq.network.identity import peer_id_of_xonly
+from p2p_seq.network.types import (
+    Channel,
+    Inbox,
+    Network,
+    PeerId,
+    PenaltyReason,
+    RequestProtocol,
+)
+from p2p_seq.protocol.blocks import Block
+from p2p_seq.protocol.errors import CodecError, LocalError, RemoteError
+from p2p_seq.protocol.stakes import StakeRecord
+from p2p_seq.protocol.types import Epoch, Hash32, SatsPerKvb, Signature, View, XOnlyKey
+from p2p_seq.protocol.votes import (
+    Certificate,
+    SignatureCheck,
+    Vote,
+    VoteError,
+    VoteStatement,
+    proposal_message,
+    verify_signatures,
+)
+
+log = structlog.get_logger("consensus")
+
+BLOCK_INTERVAL_MS: Final = 25
+"""A leader waits at least so long after it entered its view (PROTOCOL.md section 4)."""
+
+RETRY_SECONDS: Final = 0.1
+"""Pause before a block that could not be judged is judged again, if nothing else happens."""
+
+FETCH_TIMEOUT_S: Final = 2.0
+BODIES_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Bytes of blocks in one answer."""
+
+QUESTION_INTERVAL_S: Final = 0.3
+"""A node that is epochs behind asks at most so often."""
+
+GUEST_PEERS_MAX: Final = 1_024
+"""Peers outside the set that get a number of their own."""
+
+
+class VoteSigner(Protocol):
+    """The signer, as far as consensus needs it. Every call is durable before it returns."""
+
+    def cast_vote(self, statement: VoteStatement, message: Hash32) -> Signature | None:
+        """The signature, or None when the guard refuses (another vote was signed, or silence)."""
+        ...
+
+    def sign_proposal(self, key: XOnlyKey, message: Hash32) -> Signature: ...
+
+    def own_votes(self, key: XOnlyKey, epoch: Epoch) -> list[VoteStatement]: ...
+
+    def seal(self, epoch: Epoch) -> None:
+        """The epoch is sealed and final: nothing of it is ever signed again."""
+        ...
+
+    def consensus_keys(self) -> frozenset[XOnlyKey]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What the rest of the node gives to consensus, and is told by it."""
+
+    select: SelectTransactions
+    has_transactions: Callable[[Sequence[bytes]], bool]
+    """Whether transactions wait that are not in these undecided ancestors."""
+    stake_candidate: Callable[[], StakeRecord | None]
+    feerate: Callable[[], SatsPerKvb]
+    finalised: Callable[[Sequence[Finalised]], None]
+    evidence: Callable[[Evidence], None]
+    crash_point: Callable[[str], None]
+
+
+class ConsensusService:
+    """Runs consensus for one node; a node outside the set follows and serves."""
+
+    def __init__(
+        self,
+        chain: Chain,
+        network: Network,
+        signer: VoteSigner,
+        hooks: Hooks,
+        timers: TimerConfig,
+    ) -> None:
+        self._chain = chain
+        self._network = network
+        self._signer = signer
+        self._hooks = hooks
+        self._timers = timers
+        self._core: Simplex | None = None
+        self._nursery: trio.Nursery | None = None
+        self._queue: list[Input] = []
+        self._is_feeding = False
+        self._bodies: dict[Hash32, Block] = {}
+        self._building: BuildBlock | None = None
+        self._deadlines: dict[TimerId, float] = {}
+        self._timer_changed = trio.Event()
+        self._has_work = False
+        self._fetching: set[Hash32] = set()
+        self._peers: dict[PeerId, int] = {}
+        self._members: list[PeerId] = []
+        self._asked_at = -QUESTION_INTERVAL_S
+        self._votes_out: list[Vote] = []
+        self._to_finalise_send, self._to_finalise = trio.open_memory_channel[Finalized](1_024)
+        self._accepted = trio.Event()
+        self.halted: str | None = None
+        """Why this node votes no more, if so (PROTOCOL.md section 8)."""
+        self.leader = 0
+        """Index of the current view's leader, for status."""
+
+    # --- status ---------------------------------------------------------------------------------
+
+    @property
+    def view(self) -> int:
+        return 0 if self._core is None else self._core.view
+
+    @property
+    def own_index(self) -> int | None:
+        return None if self._core is None else self._core.instance.own_index
+
+    # --- life -----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        self._network.serve(RequestProtocol.BODIES, self._serve_bodies)
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._run_timers)
+            nursery.start_soon(self._run_finality)
+            nursery.start_soon(self._follow_bitcoin)
+            nursery.start_soon(self._read, self._network.inbox(Channel.CONSENSUS))
+            nursery.start_soon(self._read, self._network.inbox(Channel.BLOCKS))
+            await self.restart()
+
+    async def restart(self) -> None:
+        """Start the instance of the finalised tip's epoch; also after the tip moved by sync."""
+        instance = await self._next_instance()
+        final = self._chain.final
+        epoch = instance.epoch
+        inside = final.header.epoch == epoch and final.digest != instance.root
+        own = () if instance.own_index is None else self._own_votes(instance.own_index, epoch)
+        self._core = Simplex.restore(
+            instance,
+            self._timers,
+            self._chain.store.records(epoch),
+            own,
+            final.digest if inside else None,
+            final.header.view if inside else ROOT_VIEW,
+        )
+        self._members = [
+            peer_id_of_xonly(final.registry.records[member.key].bundle.keys.peer)
+            for member in instance.members.members
+        ]
+        self._peers = {peer: index for index, peer in enumerate(self._members)}
+        self._building = None
+        self._bodies.clear()
+        self._deadlines.clear()
+        self._fetching.clear()
+        self._queue.clear()
+        self._has_work = False
+        log.info(
+            "epoch_started", epoch=epoch, members=len(instance.members), own=instance.own_index
+        )
+        self._feed(Start())
+        self._update_work()
+
+    async def _next_instance(self) -> Instance:
+        """Wait until Bitcoin has the blocks that seed the epoch's schedule."""
+        while True:
+            try:
+                return self._chain.instance(self._signer.consensus_keys())
+            except NotYetError as error:
+                log.info("epoch_waits", why=str(error))
+                with trio.move_on_after(RETRY_SECONDS):
+                    await self._chain.watcher.wait_changed()
+
+    def _own_votes(self, own_index: int, epoch: Epoch) -> list[VoteStatement]:
+        return self._signer.own_votes(self._chain.final.members.key(own_index), epoch)
+
+    def _halt(self, why: str) -> None:
+        """Vote no more; go on serving (PROTOCOL.md section 8.1)."""
+        if self.halted is None:
+            self.halted = why
+            log.critical("consensus_halted", why=why)
+
+    # --- the core -------------------------------------------------------------------------------
+
+    def _feed(self, event: Input) -> None:
+        """One input, all its effects in order, and the inputs that these cause."""
+        self._queue.append(event)
+        if self._is_feeding or self._core is None:
+            return
+        self._is_feeding = True
+        try:
+            while self._queue and self.halted is None:
+                core = self._core
+                for effect in core.step(self._queue.pop(0)):
+                    self._perform(effect, core)
+        finally:
+            self._is_feeding = False
+        self._flush_votes()
+
+    def _flush_votes(self) -> None:
+        if self._votes_out:
+            frame = VotesFrame(tuple(self._votes_out)).encode()
+            self._votes_out.clear()
+            self._network.broadcast(Channel.CONSENSUS, frame)
+
+    def _perform(self, effect: Effect, core: Simplex) -> None:  # noqa: C901, PLR0912
+        epoch = core.instance.epoch
+        match effect:
+            case Persist(records):
+                self._persist(epoch, records)
+            case CastVote(statement):
+                self._cast(core, statement)
+            case BroadcastProposal(proposal, certificates):
+                self._send_proposal(core, proposal, certificates)
+            case BroadcastCertificates(certificates):
+                frame = CertificatesFrame(epoch, certificates).encode()
+                self._network.broadcast(Channel.CONSENSUS, frame)
+            case SendTo(peer, certificates):
+                self._send(peer, CertificatesFrame(epoch, certificates))
+            case BuildBlock():
+                self._building = effect
+                self._start(self._build_later, core, effect)
+            case ValidateBlock(proposal):
+                self._start(self._validate, core, proposal)
+            case FetchBlock(digest):
+                self._fetch(core, digest)
+            case FetchCertificates(first, last):
+                frame = CertificatesWanted(epoch, first, last).encode()
+                self._network.broadcast(Channel.CONSENSUS, frame)
+            case SetTimer(timer, delay_ms):
+                self._deadlines[timer] = trio.current_time() + delay_ms / 1_000
+                self._timer_changed.set()
+            case CancelTimer(timer):
+                self._deadlines.pop(timer, None)
+            case ViewEntered(_, leader):
+                self._building = None
+                self.leader = leader
+            case Finalized():
+                self._to_finalise_send.send_nowait(effect)
+            case Evidence():
+                self._hooks.evidence(effect)
+            case ForkDetected(first_certificate, second):
+                self._halt(f"two finality certificates: {first_certificate} and {second}")
+
+    def _start(self, task: Callable[..., Awaitable[None]], *arguments: object) -> None:
+        if self._nursery is None:
+            raise LocalError("consensus is not running")
+        self._nursery.start_soon(task, *arguments)
+
+    def _persist(self, epoch: Epoch, records: Sequence[object]) -> None:
+        proposals = [item.proposal for item in records if isinstance(item, ProposalRecord)]
+        bodies = [
+            (proposal.block.digest, self._bodies[proposal.block.digest].encode())
+            for proposal in proposals
+            if proposal.block.digest in self._bodies
+        ]
+        self._hooks.crash_point("records-before-write")
+        self._chain.store.write_records(epoch, records, bodies)  # type: ignore[arg-type]
+        self._hooks.crash_point("records-after-write")
+
+    def _cast(self, core: Simplex, statement: VoteStatement) -> None:
+        own = core.instance.own_index
+        if own is None:
+            raise LocalError("a node outside the set does not vote")
+        members = core.instance.members
+        network = self._chain.params.network
+        message = statement.message(network, self._chain.chain_id, members.digest(network))
+        self._hooks.crash_point("vote-before-guard")
+        signature = self._signer.cast_vote(statement, message)
+        self._hooks.crash_point("vote-after-guard")
+        if signature is None:
+            return
+        vote = Vote(statement, own, signature)
+        self._votes_out.append(vote)
+        self._queue.append(VotesReceived(own, (vote,)))
+
+    def _send_proposal(
+        self, core: Simplex, proposal: Proposal, certificates: tuple[Certificate, ...]
+    ) -> None:
+        block = self._body(proposal.block.digest)
+        if block is None:
+            raise LocalError("a proposal without its block")
+        key = core.instance.members.key(core.leader(proposal.view))
+        message = self._proposal_message(proposal)
+        signature = self._signer.sign_proposal(key, message)
+        frame = ProposalFrame(proposal, signature, certificates, block.encode())
+        self._network.broadcast(Channel.BLOCKS, frame.encode())
+
+    def _proposal_message(self, proposal: Proposal) -> Hash32:
+        return proposal_message(
+            self._chain.params.network,
+            self._chain.chain_id,
+            proposal.epoch,
+            proposal.view,
+            proposal.base_view,
+            proposal.block.digest,
+        )
+
+    def _body(self, digest: Hash32) -> Block | None:
+        return self._bodies.get(digest) or self._chain.block(digest)
+
+    # --- timers ---------------------------------------------------------------------------------
+
+    async def _run_timers(self) -> None:
+        while True:
+            self._timer_changed = trio.Event()
+            now = trio.current_time()
+            due = [timer for timer, deadline in self._deadlines.items() if deadline <= now]
+            for timer in due:
+                if self._deadlines.get(timer, now + 1) <= now:
+                    del self._deadlines[timer]
+                    self._feed(TimerFired(timer))
+            if due:
+                await trio.lowlevel.checkpoint()
+                continue
+            next_deadline = min(self._deadlines.values(), default=now + 3_600)
+            with trio.move_on_at(next_deadline):
+                await self._timer_changed.wait()
+
+    # --- building -------------------------------------------------------------------------------
+
+    async def _build_later(self, core: Simplex, asked: BuildBlock) -> None:
+        await trio.sleep(BLOCK_INTERVAL_MS / 1_000)
+        if self._building is asked:
+            await self._ensure_accepted(core, [asked.parent])
+            self._try_build()
+
+    def _try_build(self) -> None:
+        """Answer an open `BuildBlock` if there is a reason for a block."""
+        asked, core = self._building, self._core
+        if asked is None or core is None or self.halted or core.instance.own_index is None:
+            return
+        try:
+            block = self._chain.build(
+                asked.parent,
+                asked.view,
+                core.instance.own_index,
+                self._hooks.select,
+                self._hooks.stake_candidate(),
+                self._hooks.feerate(),
+                asked.required,
+            )
+        except NotYetError:
+            return
+        if block is None:
+            return
+        self._building = None
+        reference = self._chain.reference(block)
+        self._bodies[reference.digest] = block
+        self._feed(BlockBuilt(reference))
+
+    def _update_work(self) -> None:
+        """Tell the core whether this node knows a reason for a block."""
+        core = self._core
+        if core is None or self.halted:
+            return
+        base = core.state.certificates.best_base()
+        state = None if base.is_seal else self._chain.state(base.block)
+        has_work = state is not None and (
+            self._chain.has_origin_work(state)
+            or self._hooks.has_transactions(self._chain.undecided(base.block))
+        )
+        if has_work != self._has_work:
+            self._has_work = has_work
+            self._feed(WorkChanged(has_work))
+        if has_work:
+            self._try_build()
+
+    def work_arrived(self) -> None:
+        """The mempool or the stake candidates changed."""
+        if not self._has_work:
+            self._update_work()
+
+    async def _follow_bitcoin(self) -> None:
+        while True:
+            await self._chain.watcher.wait_changed()
+            self._update_work()
+
+    # --- judging --------------------------------------------------------------------------------
+
+    def _leader_of(self, core: Simplex, block: Block) -> int:
+        return core.leader(block.header.view)
+
+    async def _validate(self, core: Simplex, proposal: Proposal) -> None:
+        """Judge a proposal until there is a verdict or nobody wants one any more."""
+        digest = proposal.block.digest
+        while self._core is core and self.halted is None:
+            verdict = await self._judge(core, digest)
+            self._feed(BlockVerdict(digest, verdict))
+            self._update_work()
+            if verdict is not Verdict.UNAVAILABLE or digest not in core.state.judging:
+                return
+            await self._wait_for_change()
+
+    async def _judge(self, core: Simplex, digest: Hash32) -> Verdict:
+        block = self._body(digest)
+        if block is None:
+            return Verdict.UNAVAILABLE
+        try:
+            await self._accept_ancestors(core, block)
+            await self._chain.accept(block, self._leader_of(core, block), voting=True)
+        except NotYetError:
+            return Verdict.UNAVAILABLE
+        except InvalidBlockError as error:
+            log.warning("block_invalid", digest=digest.hex(), why=str(error))
+            return Verdict.INVALID
+        self._notify_accepted()
+        return Verdict.VALID
+
+    async def _accept_ancestors(self, core: Simplex, block: Block) -> None:
+        """Accept notarized ancestors that this node did not vote for."""
+        missing: list[Block] = []
+        parent = block.header.parent
+        while self._chain.state(parent) is None:
+            body = self._body(parent)
+            if body is None or body.header.height <= self._chain.final.header.height:
+                raise NotYetError(f"ancestor {parent.hex()} is not known here")
+            missing.append(body)
+            parent = body.header.parent
+        for body in reversed(missing):
+            await self._chain.accept(body, self._leader_of(core, body), voting=False)
+
+    def _notify_accepted(self) -> None:
+        self._accepted.set()
+        self._accepted = trio.Event()
+
+    async def _wait_for_change(self) -> None:
+        """Until Bitcoin moved, a block was accepted, or a moment has passed."""
+        with trio.move_on_after(RETRY_SECONDS):
+            async with trio.open_nursery() as nursery:
+
+                async def wait(event: Callable[[], Awaitable[None]]) -> None:
+                    await event()
+                    nursery.cancel_scope.cancel()
+
+                nursery.start_soon(wait, self._chain.watcher.wait_changed)
+                nursery.start_soon(wait, self._accepted.wait)
+
+    # --- finality -------------------------------------------------------------------------------
+
+    async def _run_finality(self) -> None:
+        async for event in self._to_finalise:
+            core = self._core
+            if core is None or self.halted is not None:
+                continue
+            if event.certificate.statement.epoch != core.instance.epoch:
+                continue
+            digests = [d for d in event.blocks if not self._is_final(d)]
+            await self._ensure_accepted(core, digests)
+            if self.halted is not None:
+                continue
+            if digests:
+                self._hooks.crash_point("final-before-write")
+                done = self._chain.finalise(digests, event.certificate)
+                self._hooks.crash_point("final-after-write")
+                for item in done:
+                    self._bodies.pop(item.state.digest, None)
+                self._hooks.finalised(done)
+            if event.sealed:
+                self._signer.seal(core.instance.epoch)
+                self._chain.store.forget_records(core.instance.epoch)
+                await self.restart()
+            else:
+                self._update_work()
+
+    def _is_final(self, digest: Hash32) -> bool:
+        if digest == self._chain.final.digest:
+            return True
+        block = self._body(digest)
+        return block is not None and block.header.height <= self._chain.final.header.height
+
+    async def _ensure_accepted(self, core: Simplex, digests: Sequence[Hash32]) -> None:
+        """Accept certified blocks, waiting for whatever is missing; a refused one halts the
+        node.
+        """
+        for digest in digests:
+            while self._core is core and self._chain.state(digest) is None:
+                block = self._body(digest)
+                try:
+                    if block is None:
+                        raise NotYetError("the body is being fetched")
+                    await self._accept_ancestors(core, block)
+                    await self._chain.accept(block, self._leader_of(core, block), voting=False)
+                    self._notify_accepted()
+                except NotYetError as error:
+                    log.debug("certified_block_waits", digest=digest.hex(), why=str(error))
+                    await self._wait_for_change()
+                except InvalidBlockError as error:
+                    self._halt(f"certified block {digest.hex()} is invalid here: {error}")
+                    return
+
+    # --- fetching -------------------------------------------------------------------------------
+
+    def _fetch(self, core: Simplex, digest: Hash32) -> None:
+        block = self._body(digest)
+        if block is not None:
+            self._bodies[digest] = block
+            self._queue.append(BlocksFetched((self._chain.reference(block),)))
+        elif digest not in self._fetching:
+            self._fetching.add(digest)
+            self._start(self._fetch_from_peers, core, digest)
+
+    async def _fetch_from_peers(self, core: Simplex, digest: Hash32) -> None:
+        """Ask members in turn until one has the block."""
+        request = encode_block_request(digest)
+        try:
+            while self._core is core and digest in core.state.wanted:
+                for peer in [p for p in self._members if p != self._network.local_peer]:
+                    if await self._fetch_from(core, peer, digest, request):
+                        return
+                await trio.sleep(RETRY_SECONDS)
+        finally:
+            self._fetching.discard(digest)
+
+    async def _fetch_from(
+        self, core: Simplex, peer: PeerId, digest: Hash32, request: bytes
+    ) -> bool:
+        try:
+            answer = await self._network.request(
+                peer, RequestProtocol.BODIES, request, FETCH_TIMEOUT_S
+            )
+            network = self._chain.params.network
+            blocks = [Block.decode(item, network) for item in decode_bodies(answer)]
+            references = [self._chain.reference(block) for block in blocks]
+        except RemoteError as error:
+            if isinstance(error, CodecError):
+                self._network.penalize(peer, PenaltyReason.INVALID_MESSAGE)
+            return False
+        linked = [references[0]] if references and references[0].digest == digest else []
+        for reference in references[1:]:
+            if not linked or reference.digest != linked[-1].parent:
+                break
+            linked.append(reference)
+        if not linked or self._core is not core:
+            return False
+        for reference, block in zip(linked, blocks, strict=False):
+            self._bodies.setdefault(reference.digest, block)
+        self._feed(BlocksFetched(tuple(linked)))
+        self._notify_accepted()
+        return True
+
+    async def _serve_bodies(self, peer: PeerId, request: bytes) -> bytes:
+        """A block and its ancestors of the same epoch, newest first, bounded."""
+        digest = decode_block_request(request)
+        blocks: list[bytes] = []
+        size = 0
+        while len(blocks) < ANCESTORS_MAX:
+            block = self._body(digest)
+            if block is None:
+                break
+            encoded = block.encode()
+            size += len(encoded)
+            if blocks and size > BODIES_BYTES_MAX:
+                break
+            blocks.append(encoded)
+            if len(blocks) > 1 and block.header.kind != 1:
+                break
+            digest = block.header.parent
+        return encode_bodies(blocks)
+
+    # --- messages -------------------------------------------------------------------------------
+
+    def _peer_number(self, peer: PeerId) -> int:
+        """The core's number for a peer: its index, or a negative number outside the set."""
+        number = self._peers.get(peer)
+        if number is None:
+            if len(self._peers) >= GUEST_PEERS_MAX + len(self._members):
+                self._peers = {p: index for index, p in enumerate(self._members)}
+            number = -len(self._peers) - 1
+            self._peers[peer] = number
+        return number
+
+    def _send(self, number: int, frame: Frame) -> None:
+        for peer, known in self._peers.items():
+            if known == number:
+                self._network.send(peer, Channel.CONSENSUS, frame.encode())
+                return
+
+    async def _read(self, inbox: Inbox) -> None:
+        async for received in inbox:
+            try:
+                await self._take(received.peer, decode_frame(received.payload))
+            except RemoteError as error:
+                log.info("message_refused", peer=received.peer, why=str(error))
+                self._network.penalize(received.peer, PenaltyReason.INVALID_MESSAGE)
+
+    async def _take(self, peer: PeerId, frame: Frame) -> None:
+        if self._core is None:
+            return
+        match frame:
+            case ProposalFrame():
+                self._take_proposal(peer, frame)
+            case VotesFrame(votes):
+                self._take_votes(peer, votes)
+            case CertificatesFrame(epoch, certificates):
+                self._take_certificates(peer, epoch, certificates)
+            case CertificatesWanted(epoch, first, last):
+                if self._is_current(peer, epoch):
+                    self._feed(CertificatesRequested(self._peer_number(peer), first, last))
+        await trio.lowlevel.checkpoint()
+
+    def _is_current(self, peer: PeerId, epoch: Epoch) -> bool:
+        """Serve those who are behind, ask those who are ahead."""
+        core = self._core
+        if core is None:
+            return False
+        own = core.instance.epoch
+        if epoch < own:
+            sealed = self._chain.store.sealed(epoch)
+            if sealed is not None:
+                frame = CertificatesFrame(epoch, (Certificate.decode(sealed.certificate),))
+                self._network.send(peer, Channel.CONSENSUS, frame.encode())
+        elif epoch > own and trio.current_time() - self._asked_at >= QUESTION_INTERVAL_S:
+            self._asked_at = trio.current_time()
+            first = View(core.state.certificates.final_view + 1)
+            wanted = CertificatesWanted(own, first, View(max(core.view, first)))
+            self._network.send(peer, Channel.CONSENSUS, wanted.encode())
+        return epoch == own
+
+    def _take_proposal(self, peer: PeerId, frame: ProposalFrame) -> None:
+        core, proposal = self._core, frame.proposal
+        if core is None or not self._is_current(peer, proposal.epoch):
+            return
+        if not core.wants_proposal(proposal.epoch, proposal.view):
+            return
+        key = core.instance.members.key(core.leader(proposal.view))
+        check = SignatureCheck(key, self._proposal_message(proposal), frame.signature)
+        if not verify_signatures([check]):
+            self._network.penalize(peer, PenaltyReason.INVALID_MESSAGE)
+            return
+        block = Block.decode(frame.block, self._chain.params.network)
+        if self._chain.reference(block) != proposal.block:
+            self._network.penalize(peer, PenaltyReason.INVALID_MESSAGE)
+            return
+        self._bodies[proposal.block.digest] = block
+        self._take_certificates(peer, proposal.epoch, frame.certificates)
+        if self._core is core:
+            self._feed(ProposalReceived(proposal))
+
+    def _take_votes(self, peer: PeerId, votes: Sequence[Vote]) -> None:
+        core = self._core
+        number = self._peer_number(peer)
+        wanted: list[Vote] = []
+        if core is None:
+            return
+        for vote in votes:
+            if not self._is_current(peer, vote.statement.epoch):
+                continue
+            if not core.wants_vote(vote):
+                self._feed(OldMessage(number, vote.statement, is_certificate=False))
+                continue
+            wanted.append(vote)
+        if not wanted:
+            return
+        members = core.instance.members
+        network = self._chain.params.network
+        good = [
+            vote
+            for vote in wanted
+            if verify_signatures([vote.check(members, self._chain.chain_id, network)])
+        ]
+        if len(good) != len(wanted):
+            self._network.penalize(peer, PenaltyReason.INVALID_MESSAGE)
+        if good:
+            self._feed(VotesReceived(number, tuple(good)))
+            self._update_work()
+
+    def _take_certificates(
+        self, peer: PeerId, epoch: Epoch, certificates: Sequence[Certificate]
+    ) -> None:
+        core = self._core
+        if core is None or not certificates:
+            return
+        if epoch < core.instance.epoch:
+            if any(not certificate.statement.is_seal for certificate in certificates):
+                self._is_current(peer, epoch)
+            return
+        if not self._is_current(peer, epoch):
+            return
+        number = self._peer_number(peer)
+        good: list[Certificate] = []
+        for certificate in certificates:
+            if not core.wants_certificate(certificate.statement):
+                self._feed(OldMessage(number, certificate.statement, is_certificate=True))
+                continue
+            try:
+                certificate.verify(
+                    core.instance.members, self._chain.chain_id, self._chain.params.network
+                )
+            except VoteError:
+                self._network.penalize(peer, PenaltyReason.INVALID_MESSAGE)
+                continue
+            good.append(certificate)
+        if good and self._core is core:
+            self._feed(CertificatesReceived(number, tuple(good)))
+            self._update_work()
