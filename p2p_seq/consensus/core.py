@@ -250,8 +250,9 @@ class Simplex:
         base_view = self._view_of(block.parent)
         if base_view is None or block.view != self.view or not self._may_propose():
             return
-        if not self.state.certificates.unproven(base_view, self.view):
-            self._propose(Proposal(self.instance.epoch, self.view, base_view, block))
+        proposal = Proposal(self.instance.epoch, self.view, base_view, block)
+        if not self._unproven(proposal):
+            self._propose(proposal)
 
     def _on_votes(self, event: VotesReceived) -> None:
         behind = False
@@ -491,8 +492,10 @@ class Simplex:
         seal = self.state.tree.get(base.block)
         if seal is None:
             self._want(base.block)
-        elif not self.state.certificates.unproven(base.view, self.view):
-            self._propose(Proposal(self.instance.epoch, self.view, base.view, seal))
+            return
+        proposal = Proposal(self.instance.epoch, self.view, base.view, seal)
+        if not self._unproven(proposal):
+            self._propose(proposal)
 
     def _propose(self, proposal: Proposal) -> None:
         self.state.add_proposal(proposal)

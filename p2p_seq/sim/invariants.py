@@ -32,8 +32,8 @@ class Invariant(StrEnum):
     """An honest node saw two contradicting finalities while less than a third was Byzantine."""
     STALL = "stall"
     """Not everything was final on every honest node within the bound after the healing."""
-    PERSIST = "persist-order"
-    """A vote left a node before what it rests on was durable."""
+    LOCAL_ERROR = "local-error"
+    """An honest core found its own invariants broken."""
 
 
 class Violation(Exception):

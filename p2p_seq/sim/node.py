@@ -1,7 +1,8 @@
-"""An honest node of the simulation: the shell around the real core, with a disk that survives crashes.
+"""An honest node of the simulation: the shell around the real core, with a disk that survives
+crashes.
 
-What is durable is in `Disk`; everything else is lost in a crash. A crash may happen at every named point
-around a durable write, as on a real machine.
+What is durable is in `Disk`; everything else is lost in a crash. A crash may happen at every named
+point around a durable write, as on a real machine.
 """
 
 from dataclasses import dataclass, field
@@ -191,13 +192,6 @@ class Node:
                 self._persist(records, epoch)
             case CastVote(statement):
                 self.cast(statement)
-            case BroadcastProposal(proposal, certificates):
-                block = self.bodies[proposal.block.digest]
-                self.broadcast(ProposalMessage(proposal, block, certificates))
-            case BroadcastCertificates(certificates):
-                self.broadcast(CertificatesMessage(epoch, certificates))
-            case SendTo(peer, certificates):
-                self.send(self.node_of(peer), CertificatesMessage(epoch, certificates))
             case BuildBlock():
                 self.building = effect
                 self.world.after(BLOCK_INTERVAL_MS, self, self.try_build)
@@ -207,21 +201,36 @@ class Node:
                 self._judge(digest)
             case FetchBlock(digest):
                 self._fetch(digest)
-            case FetchCertificates(first, last):
-                self.broadcast(CertificatesWanted(epoch, first, last))
+            case Finalized(blocks, certificate, sealed):
+                self._apply(blocks, certificate, sealed)
+            case ViewEntered():
+                self.building = None
             case SetTimer(timer, delay):
                 self._set_timer(epoch, timer, delay)
             case CancelTimer(timer):
                 self.timers.pop((epoch, timer), None)
-            case Finalized(blocks, certificate, sealed):
-                self._apply(blocks, certificate, sealed)
+            case _:
+                self._perform_send(effect, epoch)
+
+    def _perform_send(self, effect: Effect, epoch: Epoch) -> None:
+        """Effects that only send or report."""
+        match effect:
+            case BroadcastProposal(proposal, certificates):
+                block = self.bodies[proposal.block.digest]
+                self.broadcast(ProposalMessage(proposal, block, certificates))
+            case BroadcastCertificates(certificates):
+                self.broadcast(CertificatesMessage(epoch, certificates))
+            case SendTo(peer, certificates):
+                self.send(self.node_of(peer), CertificatesMessage(epoch, certificates))
+            case FetchCertificates(first, last):
+                self.broadcast(CertificatesWanted(epoch, first, last))
             case Evidence(conflict):
                 self._report(conflict.first.signer, effect)
             case ForkDetected(first, second):
                 if self.is_honest and not self.world.expects_forks:
                     raise Violation(Invariant.FORK_CLAIM, f"{first} and {second}")
-            case ViewEntered():
-                self.building = None
+            case _:
+                raise AssertionError(effect)
 
     def _persist(self, records: tuple[Record, ...], epoch: Epoch) -> None:
         self._point()
@@ -330,8 +339,7 @@ class Node:
             return Verdict.INVALID
         included = {number for earlier in path for number in earlier.transactions}
         if any(
-            number in included or number in self.final_transactions
-            for number in block.transactions
+            number in included or number in self.final_transactions for number in block.transactions
         ):
             return Verdict.INVALID
         view = self.world.bitcoin_view(self.identity)
@@ -357,7 +365,7 @@ class Node:
         self.feed(BlockBuilt(reference))
 
     def make_block(self, asked: BuildBlock, salt: int) -> SimulatedBlock | None:
-        """A block on the asked parent, or None while there is no reason or the parent is not here."""
+        """A block on the asked parent; None without a reason, or while the parent is not here."""
         path = self._unfinal_path(asked.parent)
         if path is None:
             return None
@@ -491,9 +499,7 @@ class Node:
     def _take_certificates(
         self, source: int, epoch: Epoch, certificates: tuple[Certificate, ...]
     ) -> None:
-        if epoch < self.epoch:
-            if any(not certificate.statement.is_seal for certificate in certificates):
-                self._is_current(source, epoch)
+        if epoch < self.epoch and all(item.statement.is_seal for item in certificates):
             return
         if self._is_current(source, epoch):
             self.feed(CertificatesReceived(self.peer_of(source), certificates))

@@ -17,7 +17,8 @@ class Behaviour(Enum):
     EQUIVOCATOR = "equivocator"
     """Two blocks per turn, every vote to everybody, certificates kept back."""
     STRATEGIST = "strategist"
-    """Signs N for everything but never two statements in one ZF slot, each to a chosen part (E1)."""
+    """Signs N for everything but never two statements in one ZF slot, each to a chosen part (E1).
+    """
 
 
 SIMULATION_TIMERS = TimerConfig(
@@ -120,7 +121,7 @@ def make_scenario(seed: int, allow_byzantine: bool = True) -> Scenario:
 
 
 def _weights(chance: random.Random) -> tuple[int, ...]:
-    count = chance.choice([4, 4, 4, 4, 5, 7])
+    count = chance.choice([4, 4, 4, 4, 4, 5, 5, 7])
     if chance.random() < 0.5:
         return (1,) * count
     return tuple(chance.randrange(1, 11) for _ in range(count))
@@ -129,11 +130,17 @@ def _weights(chance: random.Random) -> tuple[int, ...]:
 def _byzantine(
     chance: random.Random, weights: tuple[int, ...]
 ) -> tuple[tuple[int, Behaviour], ...]:
-    """At most one member, of less than a third of the weight."""
-    small = [node for node, weight in enumerate(weights) if 3 * weight < sum(weights)]
-    if not small or chance.random() < 0.35:
+    """Mostly one member, as heavy as it may be below a third; of seven sometimes two."""
+    order = sorted(range(len(weights)), key=lambda node: -weights[node])
+    if chance.random() < 0.3:
         return ()
-    return ((chance.choice(small), chance.choice(list(Behaviour))),)
+    chosen: list[int] = []
+    for node in order:
+        if 3 * sum(weights[other] for other in [*chosen, node]) < sum(weights):
+            chosen.append(node)
+        if len(chosen) > len(weights) // 5:
+            break
+    return tuple((node, chance.choice(list(Behaviour))) for node in chosen[:2])
 
 
 def _crashes(chance: random.Random, nodes: int, heal: int) -> tuple[Crash, ...]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from p2p_seq.consensus.core import Simplex
+from p2p_seq.protocol.errors import LocalError
 from p2p_seq.protocol.sets import Member, SequencerSet
-from p2p_seq.protocol.types import ZERO32, Epoch, Hash32, Height, View, XOnlyKey
-from p2p_seq.sim.adversary import make_node
+from p2p_seq.protocol.types import ZERO32, Epoch, Height, View, XOnlyKey
+from p2p_seq.sim.adversary import PROCESSES
 from p2p_seq.sim.bitcoin import BitcoinView, SimulatedBitcoin
 from p2p_seq.sim.blocks import Message, SimulatedBlock
 from p2p_seq.sim.invariants import Invariant, Monitor, Violation
@@ -91,7 +92,7 @@ class World:
         self._serial = 0
         self._injected = 0
         self.processes = [
-            make_node(self, identity, self.byzantine.get(identity))
+            [kind(self, identity) for kind in self._kinds(identity)]
             for identity in range(scenario.nodes)
         ]
         self.honest = [
@@ -99,6 +100,10 @@ class World:
             for identity, processes in enumerate(self.processes)
             if identity not in self.byzantine
         ]
+
+    def _kinds(self, identity: int) -> tuple[type[Node], ...]:
+        behaviour = self.byzantine.get(identity)
+        return (Node,) if behaviour is None else PROCESSES[behaviour]
 
     # --- what nodes ask -------------------------------------------------------------------------
 
@@ -167,6 +172,10 @@ class World:
         try:
             action(*args)
         except Crashed:
+            self._die(node, 1_000)
+        except LocalError as error:
+            if node.is_honest:
+                raise Violation(Invariant.LOCAL_ERROR, f"node {node.identity}: {error}") from error
             self._die(node, 1_000)
 
     def _die(self, node: Node, down_ms: int) -> None:
@@ -279,7 +288,7 @@ class World:
         raise Violation(Invariant.STALL, self._describe_stall())
 
     def _is_settled(self) -> bool:
-        """Every transaction and every Bitcoin block of the time of the healing is final everywhere."""
+        """Every transaction, and every Bitcoin block until the healing, is final everywhere."""
         wanted = len(self.scenario.transactions)
         if self._injected < wanted:
             return False
@@ -304,8 +313,3 @@ class World:
 
 def _key(seed: int, node: int) -> XOnlyKey:
     return XOnlyKey(hashlib.sha256(f"key {seed} {node}".encode()).digest())
-
-
-def genesis_digest(world: World) -> Hash32:
-    """The digest that all nodes start from."""
-    return world.genesis
