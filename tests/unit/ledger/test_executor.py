@@ -6,13 +6,14 @@ import pytest
 
 from p2p_seq.ledger.executor import Ledger, LedgerReason
 from p2p_seq.protocol.errors import LocalError, RemoteError
-from p2p_seq.protocol.state import Account, BlockContext, LeafKind
+from p2p_seq.protocol.state import Account, BlockContext
 from p2p_seq.protocol.transactions import Order
-from p2p_seq.protocol.types import BlockHeight, Epoch, Hash32
+from p2p_seq.protocol.types import BlockHeight, Epoch, Hash32, Sats
 from tests.unit.ledger.chains import (
     KEYS,
     LEADER,
     Chain,
+    genesis_state,
     random_order,
     settlement,
     signed,
@@ -106,7 +107,7 @@ def test_stored_changes_restore_the_same_ledger(seed: int) -> None:
     rng = random.Random(seed)
     chain = Chain()
     store: dict[bytes, bytes] = {
-        bytes([kind]) + key: value for kind, key, value in genesis_leaves()
+        bytes([kind]) + key: value for kind, key, value in genesis_state().leaves()
     }
     chain.fund(50_000, 10**6, 10**6)
     for _ in range(6):
@@ -127,24 +128,14 @@ def test_stored_changes_restore_the_same_ledger(seed: int) -> None:
     assert again.root_after(named(1)) == chain.ledger.root_after(named(1))
 
 
-def genesis_leaves() -> tuple[tuple[LeafKind, bytes, bytes], ...]:
-    from tests.unit.ledger.chains import genesis_state
-
-    return genesis_state().leaves()
-
-
 def test_damaged_leaves_are_not_restored() -> None:
     chain = Chain()
-    store = {bytes([kind]) + key: value for kind, key, value in genesis_leaves()}
-    store[b"\x01" + KEYS[0]] = Account(balance=chain_money(), nonce=0).encode()
+    store = {bytes([kind]) + key: value for kind, key, value in genesis_state().leaves()}
+    store[b"\x01" + KEYS[0]] = Account(balance=Sats(1), nonce=0).encode()
     with pytest.raises(LocalError, match="stored state has root"):
         Ledger.restore(
             chain.constants, store.items(), chain.head, chain.ledger.root_after(chain.head)
         )
-
-
-def chain_money() -> int:
-    return 21_000_000 * 10**8
 
 
 def test_a_block_on_an_unknown_parent_is_refused() -> None:
