@@ -1,0 +1,107 @@
+"""The guest's sources alone: portable C under sanitizers, and RV32IM without any library."""
+
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from cython_core.ledger._ledger import run_transition
+from p2p_seq.ledger.witness import build_witness
+from tests.unit.ledger.chains import Chain, random_orders, random_seal
+
+CORE = Path(__file__).parents[3] / "cython_core"
+HARNESS = Path(__file__).with_name("run_transition.c")
+GUEST = (
+    "ledger.c",
+    "records.c",
+    "outputs.c",
+    "state.c",
+    "transaction.c",
+    "transition.c",
+    "statement.c",
+    "sha256.c",
+    "sha256_compress.c",
+    "sha256_guest.c",
+    "tree.c",
+    "blake3.c",
+)
+MUTATIONS = 3_000
+RISCV = "riscv64-unknown-elf-"
+LIBRARY_CALLS = {"memcpy", "memset", "memmove", "memcmp"}
+"""What GCC may emit by itself also in freestanding code; the guest's start-up code has them."""
+
+
+def sources() -> list[str]:
+    return [str(CORE / "guest" / name) for name in GUEST]
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    compiler = shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        pytest.skip("there is no C compiler")
+    built = tmp_path_factory.mktemp("guest") / "run_transition"
+    flags = ["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", f"-I{CORE}"]
+    checks = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    command = [compiler, *flags, *checks, str(HARNESS), *sources(), "-o", str(built)]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "cannot find -lasan" in outcome.stderr or "cannot find -lubsan" in outcome.stderr:
+        pytest.skip("the compiler has no sanitizer libraries")
+    assert outcome.returncode == 0, outcome.stderr
+    return built
+
+
+def busy_witness() -> bytes:
+    """A last batch with transfers, withdrawals, deposits, payouts, creations and deletions."""
+    rng = random.Random(11)
+    chain = Chain()
+    chain.fund(60_000, 10**6, 10**6, 1_500)
+    chain.block([], random_orders(rng, chain, 40))
+    before = chain.head
+    chain.seal(*random_seal(rng, chain))
+    for _ in range(4):
+        chain.block([], random_orders(rng, chain, 30))
+    chain.ledger.move_to(before)
+    return build_witness(chain.ledger.native.tree, chain.constants, chain.batch, chain.frame())
+
+
+def test_portable_sources_give_the_same_digests_and_survive_changes(
+    program: Path, tmp_path: Path
+) -> None:
+    witness = busy_witness()
+    file = tmp_path / "witness"
+    file.write_bytes(witness)
+    outcome = subprocess.run(
+        [str(program), str(file), str(MUTATIONS)], capture_output=True, text=True, check=False
+    )
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    lines = outcome.stdout.split()
+    native = run_transition(witness)
+    assert [bytes.fromhex(line) for line in lines[:5]] == [
+        native.statement,
+        native.pre_root,
+        native.post_root,
+        native.inputs_digest,
+        native.outputs_digest,
+    ]
+    # The frame, contexts and signatures are free of checks here, so a few changes are accepted.
+    assert MUTATIONS * 7 // 10 < int(lines[5]) <= MUTATIONS
+
+
+def test_the_guest_needs_no_library(tmp_path: Path) -> None:
+    compiler = shutil.which(RISCV + "gcc")
+    if compiler is None:
+        pytest.skip("there is no RV32 compiler (gcc-riscv64-unknown-elf)")
+    machine = ["-march=rv32im", "-mabi=ilp32", "-ffreestanding", "-nostdlib"]
+    flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{CORE}"]
+    linked = tmp_path / "guest.o"
+    command = [compiler, *machine, *flags, "-r", *sources(), "-lgcc", "-o", str(linked)]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert outcome.returncode == 0, outcome.stderr
+    listing = subprocess.run(
+        [RISCV + "nm", "--undefined-only", str(linked)], capture_output=True, text=True, check=True
+    )
+    missing = {line.split()[-1] for line in listing.stdout.splitlines()}
+    assert missing <= LIBRARY_CALLS
