@@ -21,7 +21,7 @@ from p2p_seq.network.mailbox import Mailbox
 from p2p_seq.network.outbox import Outbox
 from p2p_seq.network.streams import READ_SIZE, reset_quietly
 from p2p_seq.network.types import Channel, NetworkReason, PeerId, Received, Stream
-from p2p_seq.protocol.errors import LocalError, RemoteError
+from p2p_seq.protocol.errors import RemoteError
 
 
 class Lane(StrEnum):
@@ -117,9 +117,7 @@ class OutgoingLink:
                 continue
             try:
                 await stream.write(batch)
-            except LocalError:
-                raise
-            except Exception:  # noqa: BLE001 - whatever a stream raises, it is broken
+            except RemoteError:
                 self._counters.add(Event.DIRECT_LOST, count)
                 await reset_quietly(stream)
                 return has_written
@@ -196,4 +194,5 @@ class IncomingLane:
                 self._counters.add(Event.DIRECT_SLOWED)
                 await trio.sleep(pause)
         if not decoder.is_between_frames:
-            raise RemoteError(NetworkReason.MALFORMED, "the stream ended inside a frame")
+            # A crash in the middle of a write does that too: no fault of the peer.
+            raise RemoteError(NetworkReason.CLOSED, "the stream ended inside a frame")

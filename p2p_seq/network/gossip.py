@@ -29,7 +29,7 @@ from libp2p.pubsub.pubsub import Pubsub
 from p2p_seq.network.counters import Counters, Event
 from p2p_seq.network.identity import base58_encode, xonly_of
 from p2p_seq.network.limits import NetworkLimits, TokenBucket
-from p2p_seq.network.streams import READ_SIZE, reset_quietly
+from p2p_seq.network.streams import READ_SIZE, PlainStream, reset_quietly
 from p2p_seq.network.types import GossipCheck, NetworkReason, PeerId, PenaltyReason, Received, Topic
 from p2p_seq.protocol.errors import LocalError, RemoteError
 
@@ -269,8 +269,9 @@ class SafePubsub(Pubsub):  # type: ignore[misc]
     def longest_queue(self) -> int:
         return max((len(queue) for queue in self.peer_queues.values()), default=0)
 
-    async def stream_handler(self, stream: Any) -> None:
-        peer_id = stream.muxed_conn.peer_id
+    async def stream_handler(self, libp2p_stream: Any) -> None:
+        peer_id = libp2p_stream.muxed_conn.peer_id
+        stream = PlainStream(libp2p_stream)
         peer = PeerId(str(peer_id))
         # One gossip stream per peer: a newer one replaces the older.
         former = self._reading.pop(peer_id, None)
@@ -281,6 +282,8 @@ class SafePubsub(Pubsub):  # type: ignore[misc]
             with scope:
                 await self._read_frames(stream, peer_id, peer)
         except RemoteError as error:
+            if error.reason is NetworkReason.CLOSED:
+                return
             self._counters.add(Event.FRAME_REFUSED)
             is_size = error.reason is NetworkReason.TOO_LARGE
             fault = PenaltyReason.OVERSIZED if is_size else PenaltyReason.MALFORMED_FRAME
@@ -290,15 +293,10 @@ class SafePubsub(Pubsub):  # type: ignore[misc]
                 del self._reading[peer_id]
             await reset_quietly(stream)
 
-    async def _read_frames(self, stream: Any, peer_id: Any, peer: PeerId) -> None:
+    async def _read_frames(self, stream: PlainStream, peer_id: Any, peer: PeerId) -> None:
         frames = VarintFrames(self._limits.gossip_frame_max)
         while True:
-            try:
-                data = await stream.read(READ_SIZE)
-            except LocalError:
-                raise
-            except Exception:  # noqa: BLE001 - whatever a stream raises, it has ended
-                return
+            data = await stream.read(READ_SIZE)
             if not data:
                 return
             for frame in frames.feed(data):
@@ -355,6 +353,8 @@ class SafePubsub(Pubsub):  # type: ignore[misc]
             self._refuse(peer, PenaltyReason.INVALID_GOSSIP)
             return
         self._mark_msg_seen(message)
+        # Not covered by the signature and not needed: a forwarder must not choose what we pass on.
+        message.ClearField("key")
         self._counters.add(Event.GOSSIP_RECEIVED)
         if not self._port.deliver(topic, Received(peer, bytes(message.data), origin)):
             self._counters.add(Event.GOSSIP_INBOX_FULL)
@@ -384,7 +384,7 @@ class SafePubsub(Pubsub):  # type: ignore[misc]
         stream = self.peers.get(peer_id)
         if stream is not None and self.manager.is_running:
             # Stock code leaves the old outgoing stream open; a peer could make us open 256 of them.
-            self.manager.run_task(reset_quietly, stream)
+            self.manager.run_task(reset_quietly, PlainStream(stream))
         self._message_budgets = {
             key: budget for key, budget in self._message_budgets.items() if key in self.peers
         }

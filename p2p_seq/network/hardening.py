@@ -33,7 +33,7 @@ from libp2p.stream_muxer.yamux.yamux import (
 
 from p2p_seq.network.counters import Counters, Event
 from p2p_seq.network.limits import MIB, NetworkLimits
-from p2p_seq.network.streams import reset_quietly, shielded_for
+from p2p_seq.network.streams import PlainStream, reset_quietly, shielded_for
 from p2p_seq.protocol.errors import LocalError
 
 logger = logging.getLogger(__name__)
@@ -221,6 +221,22 @@ def is_loopback(address: str) -> bool:
         return False
 
 
+class _NoAutoConnector:
+    """Who is dialled is decided by members and bootstrap addresses alone."""
+
+    async def start(self) -> None:
+        return None
+
+    async def stop(self) -> None:
+        return None
+
+    async def run_background_task(self, nursery: Any) -> None:
+        return None
+
+    def record_disconnect(self, peer_id: Any) -> None:
+        return None
+
+
 class SafeSwarm(Swarm):  # type: ignore[misc]
     """Gives the slot of an inbound connection back when it ends.
 
@@ -228,6 +244,14 @@ class SafeSwarm(Swarm):  # type: ignore[misc]
     `max_connections` inbound connections in its whole life. Also gates by address and bounds
     handshakes in flight, and closes connections side by side.
     """
+
+    def _init_connection_management(self) -> None:
+        super()._init_connection_management()
+        # The stock one dials every address it ever heard of, up to half of `max_connections`.
+        self.auto_connector = _NoAutoConnector()
+
+    def _schedule_auto_connect(self) -> None:
+        return None
 
     gate: AddressGate
     counters: Counters
@@ -302,7 +326,7 @@ class SafeHost(BasicHost):  # type: ignore[misc]
     async def _swarm_stream_handler(self, net_stream: Any) -> None:
         if not self.admit_stream(net_stream):
             self._counters.add(Event.STREAM_REFUSED)
-            await reset_quietly(net_stream)
+            await reset_quietly(PlainStream(net_stream))
             return
         try:
             await super()._swarm_stream_handler(net_stream)
@@ -311,6 +335,6 @@ class SafeHost(BasicHost):  # type: ignore[misc]
         except Exception:
             logger.debug("stream handler failed", exc_info=True)
             self._counters.add(Event.HANDLER_FAILED)
-            await reset_quietly(net_stream)
+            await reset_quietly(PlainStream(net_stream))
         finally:
             self.stream_closed(net_stream)

@@ -39,7 +39,7 @@ from p2p_seq.network.mailbox import Mailbox, WhenFull
 from p2p_seq.network.peer_state import PeerState, PeerTable
 from p2p_seq.network.reputation import Reputation
 from p2p_seq.network.requests import RequestServer, Status, ask
-from p2p_seq.network.streams import reset_quietly, shielded_for
+from p2p_seq.network.streams import PlainStream, reset_quietly, shielded_for
 from p2p_seq.network.types import (
     Channel,
     GossipCheck,
@@ -437,28 +437,30 @@ class Libp2pNetwork:
         self._nursery.start_soon(_run_in, scope, link)
         return link
 
-    async def _open_lane(self, peer: PeerId, lane: Lane) -> Any:
+    async def _open_lane(self, peer: PeerId, lane: Lane) -> PlainStream:
         try:
             with trio.fail_after(self._limits.stream_open_s):
                 return await self._open_stream(peer, self._protocol_id("direct", lane))
         except trio.TooSlowError:
             raise RemoteError(NetworkReason.TIMEOUT, lane) from None
 
-    async def _open_stream(self, peer: PeerId, protocol: TProtocol) -> Any:
+    async def _open_stream(self, peer: PeerId, protocol: TProtocol) -> PlainStream:
         state = self._peers.get(peer)
         if state is None or not state.is_connected:
             raise RemoteError(NetworkReason.NOT_CONNECTED, peer)
         try:
-            return await self._host.new_stream(state.libp2p_id, [protocol])
+            stream = await self._host.new_stream(state.libp2p_id, [protocol])
         except LocalError:
             raise
         except Exception as error:
             if "not supported" in str(error.__cause__):
                 raise RemoteError(NetworkReason.UNSUPPORTED, protocol) from error
             raise RemoteError(NetworkReason.CLOSED, type(error).__name__) from error
+        return PlainStream(stream)
 
-    async def _read_lane(self, lane: Lane, stream: Any) -> None:
-        state = self._peers.get(PeerId(str(stream.muxed_conn.peer_id)))
+    async def _read_lane(self, lane: Lane, libp2p_stream: Any) -> None:
+        state = self._peers.get(PeerId(str(libp2p_stream.muxed_conn.peer_id)))
+        stream = PlainStream(libp2p_stream)
         if state is None:
             await reset_quietly(stream)
             return
@@ -481,8 +483,9 @@ class Libp2pNetwork:
 
     # Requests
 
-    async def _answer(self, protocol: RequestProtocol, stream: Any) -> None:
-        peer = PeerId(str(stream.muxed_conn.peer_id))
+    async def _answer(self, protocol: RequestProtocol, libp2p_stream: Any) -> None:
+        peer = PeerId(str(libp2p_stream.muxed_conn.peer_id))
+        stream = PlainStream(libp2p_stream)
         try:
             status = await self._requests.answer(stream, peer, protocol)
         except RemoteError as error:
@@ -600,7 +603,7 @@ async def open_libp2p_network(
         async with network._running():
             try:
                 yield network
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - raised again below
                 # Carried around the library's nurseries, each of which would wrap it in a group.
                 failure = error
     except BaseExceptionGroup as group:
@@ -612,11 +615,10 @@ async def open_libp2p_network(
         raise failure
 
 
-def _only_operator_error(group: BaseExceptionGroup[BaseException]) -> OperatorError | None:
-    problems, others = group.split(OperatorError)
-    while isinstance(problems, BaseExceptionGroup) and others is None:
-        problems = problems.exceptions[0]
-    return problems if isinstance(problems, OperatorError) else None
+def _only_operator_error(failure: BaseException) -> OperatorError | None:
+    while isinstance(failure, BaseExceptionGroup) and len(failure.exceptions) == 1:
+        failure = failure.exceptions[0]
+    return failure if isinstance(failure, OperatorError) else None
 
 
 def _count_received(state: PeerState, messages: int, size: int) -> None:

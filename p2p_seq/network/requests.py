@@ -51,15 +51,9 @@ async def ask(stream: Stream, protocol: RequestProtocol, payload: bytes) -> byte
         if code > max(Status):
             raise RemoteError(NetworkReason.MALFORMED, f"answer status {code}")
         answer = await reader.exactly(length)
-    except trio.Cancelled:
+    except (trio.Cancelled, RemoteError):
         await reset_quietly(stream)
         raise
-    except (LocalError, RemoteError):
-        await reset_quietly(stream)
-        raise
-    except Exception as error:
-        await reset_quietly(stream)
-        raise RemoteError(NetworkReason.CLOSED, type(error).__name__) from error
     await close_quietly(stream)
     if code == Status.OK:
         return answer

@@ -4,12 +4,14 @@ Everything that happens is drawn from one seeded generator and ordered by one he
 one seed, `trio.testing.MockClock(autojump_threshold=0)` and deterministic nodes are identical.
 Direct messages keep their order per channel as on a real stream; gossip does not. Queue and inbox
 limits, size limits, bans and the request limits are those of the real network; there is no real
-byte framing.
+byte framing. An exception that a handler should not raise comes out at the asking node, where a
+test sees it.
 """
 
 import heapq
 import itertools
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -166,7 +168,9 @@ class SimulatedNetwork:
         self._reputation = Reputation()
         self._checks: dict[Topic, GossipCheck] = {}
         self._handlers: dict[RequestProtocol, Handler] = {}
-        self._active_requests: dict[PeerId, int] = {}
+        self._active_requests: Counter[PeerId] = Counter()
+        self._received_messages: Counter[PeerId] = Counter()
+        self._received_bytes: Counter[PeerId] = Counter()
         self._inboxes = {
             channel: self._mailbox(
                 WhenFull.KEEP_NEWEST if channel is Channel.CONSENSUS else WhenFull.KEEP_OLDEST
@@ -249,6 +253,8 @@ class SimulatedNetwork:
 
     def receive_direct(self, received: Received, channel: Channel) -> None:
         self._counters.add(Event.DIRECT_RECEIVED)
+        self._received_messages[received.peer] += 1
+        self._received_bytes[received.peer] += len(received.payload)
         if not self._inboxes[channel].put(received):
             self._counters.add(Event.DIRECT_INBOX_FULL)
 
@@ -324,9 +330,9 @@ class SimulatedNetwork:
         if handler is None:
             raise RemoteError(NetworkReason.REFUSED, "not served")
         active = self._active_requests
-        if active.get(peer, 0) >= self._limits.requests_per_peer:
+        if active[peer] >= self._limits.requests_per_peer:
             raise RemoteError(NetworkReason.BUSY)
-        active[peer] = active.get(peer, 0) + 1
+        active[peer] += 1
         try:
             answer = await handler(peer, payload)
         except RemoteError as refusal:
@@ -374,8 +380,8 @@ class SimulatedNetwork:
             queued_bytes=sum(pipe.queued_bytes.values()),
             sent_messages=pipe.sent_messages,
             sent_bytes=pipe.sent_bytes,
-            received_messages=0,
-            received_bytes=0,
+            received_messages=self._received_messages[peer],
+            received_bytes=self._received_bytes[peer],
             dropped_messages=pipe.dropped_messages,
         )
 

@@ -1,8 +1,10 @@
 """Small things that every protocol does with a byte stream."""
 
-from typing import Final
+from collections.abc import Awaitable
+from typing import Any, Final
 
 import trio
+from libp2p.network.stream.exceptions import StreamEOF
 
 from p2p_seq.network.types import NetworkReason, Stream
 from p2p_seq.protocol.errors import LocalError, RemoteError
@@ -24,9 +26,7 @@ async def reset_quietly(stream: Stream) -> None:
     with shielded_for(GIVE_UP_S):
         try:
             await stream.reset()
-        except LocalError:
-            raise
-        except Exception:  # noqa: BLE001 - see above
+        except RemoteError:
             return
 
 
@@ -35,10 +35,52 @@ async def close_quietly(stream: Stream) -> None:
     with shielded_for(GIVE_UP_S):
         try:
             await stream.close()
+        except RemoteError:
+            return
+
+
+class PlainStream:
+    """A libp2p stream as `types.Stream`: the end is empty, every other failure a RemoteError
+    CLOSED.
+
+    The library has more than ten exceptions for a stream that ended, some of them only sometimes.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    async def read(self, count: int) -> bytes:
+        try:
+            data: bytes = await self._stream.read(count)
+        except StreamEOF:
+            return b""
         except LocalError:
             raise
-        except Exception:  # noqa: BLE001 - see above
-            return
+        except Exception as error:
+            raise _closed(error) from error
+        return data
+
+    async def write(self, data: bytes) -> None:
+        await self._do(self._stream.write(data))
+
+    async def close(self) -> None:
+        await self._do(self._stream.close())
+
+    async def reset(self) -> None:
+        await self._do(self._stream.reset())
+
+    @staticmethod
+    async def _do(action: Awaitable[None]) -> None:
+        try:
+            await action
+        except LocalError:
+            raise
+        except Exception as error:
+            raise _closed(error) from error
+
+
+def _closed(error: Exception) -> RemoteError:
+    return RemoteError(NetworkReason.CLOSED, type(error).__name__)
 
 
 class ByteReader:
