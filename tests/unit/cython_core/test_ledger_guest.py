@@ -33,6 +33,10 @@ LIBRARY_CALLS = {"memcpy", "memset", "memmove", "memcmp"}
 """What GCC may emit by itself also in freestanding code; the guest's start-up code has them."""
 
 
+START = Path(__file__).with_name("start_riscv.c")
+MACHINE = ("-march=rv32im", "-mabi=ilp32", "-ffreestanding", "-nostdlib")
+
+
 def sources() -> list[str]:
     return [str(CORE / "guest" / name) for name in GUEST]
 
@@ -94,10 +98,9 @@ def test_the_guest_needs_no_library(tmp_path: Path) -> None:
     compiler = shutil.which(RISCV + "gcc")
     if compiler is None:
         pytest.skip("there is no RV32 compiler (gcc-riscv64-unknown-elf)")
-    machine = ["-march=rv32im", "-mabi=ilp32", "-ffreestanding", "-nostdlib"]
     flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{CORE}"]
     linked = tmp_path / "guest.o"
-    command = [compiler, *machine, *flags, "-r", *sources(), "-lgcc", "-o", str(linked)]
+    command = [compiler, *MACHINE, *flags, "-r", *sources(), "-lgcc", "-o", str(linked)]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)
     assert outcome.returncode == 0, outcome.stderr
     listing = subprocess.run(
@@ -105,3 +108,28 @@ def test_the_guest_needs_no_library(tmp_path: Path) -> None:
     )
     missing = {line.split()[-1] for line in listing.stdout.splitlines()}
     assert missing <= LIBRARY_CALLS
+
+
+def test_rv32_runs_to_the_same_digests(tmp_path: Path) -> None:
+    compiler, machine = shutil.which(RISCV + "gcc"), shutil.which("qemu-riscv32")
+    if compiler is None or machine is None:
+        pytest.skip("there is no RV32 compiler and user emulation to run its code")
+    witness = busy_witness()
+    (tmp_path / "witness").write_bytes(witness)
+    flags = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{CORE}"]
+    flags.append("-Wl,--no-relax")  # nothing sets the global pointer
+    flags.append(f'-DWITNESS="{tmp_path / "witness"}"')
+    elf = tmp_path / "guest"
+    command = [compiler, *MACHINE, *flags, str(START), *sources(), "-lgcc", "-o", str(elf)]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    outcome = subprocess.run([machine, str(elf)], capture_output=True, check=False)
+    assert outcome.returncode == 0
+    native = run_transition(witness)
+    assert outcome.stdout == (
+        native.statement
+        + native.pre_root
+        + native.post_root
+        + native.inputs_digest
+        + native.outputs_digest
+    )
