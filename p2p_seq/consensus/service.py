@@ -111,8 +111,14 @@ GUEST_PEERS_MAX: Final = 1_024
 class VoteSigner(Protocol):
     """The signer, as far as consensus needs it. Every call is durable before it returns."""
 
-    def cast_vote(self, statement: VoteStatement, message: Hash32) -> Signature | None:
-        """The signature, or None when the guard refuses (another vote was signed, or silence)."""
+    def cast_vote(
+        self, key: XOnlyKey, statement: VoteStatement, message: Hash32, signer: int
+    ) -> Vote | None:
+        """The vote, or None when the guard refuses (another vote was signed, or silence)."""
+        ...
+
+    def heard_own(self, key: XOnlyKey, statement: VoteStatement) -> None:
+        """An authentic vote of an own key came from the network."""
         ...
 
     def sign_proposal(self, key: XOnlyKey, message: Hash32) -> Signature: ...
@@ -246,6 +252,9 @@ class ConsensusService:
     def _own_votes(self, own_index: int, epoch: Epoch) -> list[VoteStatement]:
         return self._signer.own_votes(self._chain.final.members.key(own_index), epoch)
 
+    def _has_halted(self) -> bool:
+        return self.halted is not None
+
     def _halt(self, why: str) -> None:
         """Vote no more; go on serving (PROTOCOL.md section 8.1)."""
         if self.halted is None:
@@ -338,11 +347,10 @@ class ConsensusService:
         network = self._chain.params.network
         message = statement.message(network, self._chain.chain_id, members.digest(network))
         self._hooks.crash_point("vote-before-guard")
-        signature = self._signer.cast_vote(statement, message)
+        vote = self._signer.cast_vote(members.key(own), statement, message, own)
         self._hooks.crash_point("vote-after-guard")
-        if signature is None:
+        if vote is None:
             return
-        vote = Vote(statement, own, signature)
         self._votes_out.append(vote)
         self._queue.append(VotesReceived(own, (vote,)))
 
@@ -513,13 +521,13 @@ class ConsensusService:
     async def _run_finality(self) -> None:
         async for event in self._to_finalise:
             core = self._core
-            if core is None or self.halted is not None:
+            if core is None or self._has_halted():
                 continue
             if event.certificate.statement.epoch != core.instance.epoch:
                 continue
             digests = [d for d in event.blocks if not self._is_final(d)]
             await self._ensure_accepted(core, digests)
-            if self.halted is not None:
+            if self._has_halted():
                 continue
             if digests:
                 self._hooks.crash_point("final-before-write")
@@ -733,6 +741,10 @@ class ConsensusService:
         ]
         if len(good) != len(wanted):
             self._network.penalize(peer, PenaltyReason.INVALID_MESSAGE)
+        own = core.instance.own_index
+        for vote in good:
+            if vote.signer == own:
+                self._signer.heard_own(members.key(vote.signer), vote.statement)
         if good:
             self._feed(VotesReceived(number, tuple(good)))
             self._update_work()
