@@ -394,13 +394,18 @@ class Mempool:
         """Whether a block on top of `ancestors` could hold at least one transaction."""
         return self.select(SelectionLimits(1, self._size, 2**63), ancestors).count > 0
 
-    def waiting_local(self, born_before: BlockHeight, count: int) -> list[bytes]:
-        """Encodings of at most `count` transactions submitted here that no live block holds yet,
-        admitted before a finalised height, oldest first.
+    @property
+    def arrivals(self) -> int:
+        """Number of admissions so far; the sequence number of the last one."""
+        return self._sequence
+
+    def waiting_local(self, arrivals: int, count: int) -> list[bytes]:
+        """Encodings of at most `count` transactions submitted here that no live block holds, out of
+        the first `arrivals` admissions, oldest first.
         """
         found: list[bytes] = []
         for entry in self._entries.values():
-            if entry.born >= born_before or len(found) >= count:
+            if entry.sequence > arrivals or len(found) >= count:
                 break
             if entry.is_local and not self._blocks.hold(entry.txid):
                 found.append(entry.encoded)

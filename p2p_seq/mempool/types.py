@@ -1,6 +1,6 @@
 """What enters and leaves the mempool: parsed transactions, prices, limits, reasons, selections."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple, Protocol
@@ -14,8 +14,14 @@ Parsed = tuple[int, int, bytes, bytes, int, int, int, int]
 kind, nonce, fee, amount)`, offset and length in bytes within the batch, fee and amount in satoshi.
 """
 
-Parser = Callable[[bytes], Sequence[Parsed]]
-"""Strict parser of concatenated transactions. Raises CodecError; never returns part of a batch."""
+
+class TransactionParser(Protocol):
+    """The native parser (`cython_core.ledger`), or a twin of it."""
+
+    def parse_batch(self, transactions: bytes, /) -> Sequence[Parsed]:
+        """Strict parsing of concatenated transactions. Raises ValueError; never returns a part."""
+        ...
+
 
 BODY_OFFSET: Final = 50
 """Where a body starts: after version 1, kind 1, sender 32, nonce 8, fee 8. A TRANSFER's
@@ -264,3 +270,11 @@ class SenderStatus:
     pending_count: int
     pending_cost: int
     """Amounts and fees of the waiting transactions, in satoshi."""
+
+
+class Outcome(NamedTuple):
+    """What became of one submitted transaction."""
+
+    txid: Hash32
+    rejection: Rejection | None
+    """None: it is in the mempool."""

@@ -421,11 +421,12 @@ def test_local_transactions_that_wait_are_offered_again() -> None:
     mine = unsigned_batch(transfer(1, 0), transfer(1, 1))
     pool.admit_batch(mine, parse(mine), is_local=True)
     admit(pool, transfer(2, 0))
-    assert pool.waiting_local(BlockHeight(0), 10) == []
-    assert pool.waiting_local(BlockHeight(1), 10) == [mine[:154], mine[154:]]
-    assert pool.waiting_local(BlockHeight(1), 1) == [mine[:154]]
+    assert pool.arrivals == 3
+    assert pool.waiting_local(1, 10) == [mine[:154]]
+    assert pool.waiting_local(3, 10) == [mine[:154], mine[154:]]
+    assert pool.waiting_local(3, 1) == [mine[:154]]
     include(pool, b"block", 1, transfer(1, 0))
-    assert pool.waiting_local(BlockHeight(1), 10) == [mine[154:]]
+    assert pool.waiting_local(3, 10) == [mine[154:]]
 
 
 def test_a_node_that_never_proposes_keeps_its_heaps_small() -> None:
