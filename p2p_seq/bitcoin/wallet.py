@@ -130,3 +130,26 @@ def _with_change(
     inputs = tuple(TxIn(coin.outpoint) for coin in chosen)
     transaction = Transaction(TRANSACTION_VERSION, inputs, tuple(final))
     return UnsignedTransaction(transaction, tuple(coin.output for coin in chosen))
+
+
+def build_child(
+    parent: UnsignedTransaction, parent_vsize: int, vout: int, script: bytes, feerate: SatsPerKvb
+) -> UnsignedTransaction:
+    """Spend output `vout` of an unconfirmed `parent` so that both together pay `feerate`.
+
+    The way to hurry a transaction whose id must not change, such as a stake: miners take the pair.
+    Raises RemoteError when the output does not hold that fee.
+    """
+    coin = Coin(parent.transaction.outpoint(vout), parent.transaction.outputs[vout])
+    vsize = key_path_vsize(1, [TxOut(0, script)])
+    # The child pays its own way even when the parent already pays enough.
+    missing = max(
+        fee_for(vsize, feerate), fee_for(parent_vsize + vsize, feerate) - parent.fee
+    )
+    paid = coin.value - missing
+    if paid < dust_limit(script):
+        raise RemoteError(WalletReason.FUNDS, f"{coin.value} sat, {missing} needed for the fee")
+    transaction = Transaction(
+        TRANSACTION_VERSION, (TxIn(coin.outpoint),), (TxOut(paid, script),)
+    )
+    return UnsignedTransaction(transaction, (coin.output,))

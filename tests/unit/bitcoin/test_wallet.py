@@ -10,7 +10,7 @@ from p2p_seq.bitcoin.engine import verify_transaction
 from p2p_seq.bitcoin.keys import is_xonly_key, parse_xonly_key, tweak_add, verify
 from p2p_seq.bitcoin.taproot import key_path_script
 from p2p_seq.bitcoin.transaction import TxOut
-from p2p_seq.bitcoin.wallet import Coin, build_payment, fee_for, key_path_vsize
+from p2p_seq.bitcoin.wallet import Coin, build_child, build_payment, fee_for, key_path_vsize
 from p2p_seq.protocol.errors import CodecError, LocalError, RemoteError
 from p2p_seq.protocol.types import OutPoint, SatsPerKvb, XOnlyKey
 from p2p_seq.signer.schnorr import GROUP_ORDER, is_secret, public_key, sign
@@ -138,3 +138,26 @@ def test_a_strangers_coin_is_not_signed() -> None:
     with pytest.raises(LocalError) as caught:
         sign_payment(unsigned, [secret("stranger")])
     assert str(caught.value) == "an input of the payment belongs to another wallet"
+
+
+@pytest.mark.parametrize("rate", [500, 1_500, 20_000])
+def test_a_child_pays_for_its_parent(rate: int) -> None:
+    parent = build_payment(_coins([90_000]), [TxOut(40_000, b"\x51\x20" + key("a"))], CHANGE, RATE)
+    signed_parent = sign_payment(parent, [secret("owner 0")])
+    child = build_child(parent, signed_parent.vsize, 1, CHANGE, SatsPerKvb(rate))
+    owner = TxOut(child.spent[0].value, key_path_script(key("change")))
+    assert child.spent == (owner,)
+    signed = sign_payment(child, [secret("change")])
+    assert verify_transaction(signed.serialize(), child.spent)
+    together = signed.vsize + signed_parent.vsize
+    if rate > RATE:
+        assert parent.fee + child.fee == -(-together * rate // 1_000)
+    else:
+        assert child.fee == -(-signed.vsize * rate // 1_000)
+
+
+def test_a_child_that_cannot_pay_is_refused() -> None:
+    parent = build_payment(_coins([90_000]), [TxOut(40_000, b"\x51\x20" + key("a"))], CHANGE, RATE)
+    with pytest.raises(RemoteError) as caught:
+        build_child(parent, 154, 1, CHANGE, SatsPerKvb(200_000))
+    assert str(caught.value) == "insufficient-funds: 49769 sat, 52769 needed for the fee"
