@@ -40,7 +40,8 @@ VALUE_BYTES: Final = 64
 INDEXED_KINDS: Final = frozenset((LeafKind.PAYOUT, LeafKind.STAKE))
 """Kinds that are listed as a whole; the tree itself finds leaves by name only."""
 
-EPOCH_PAGES: Final = 3
+EPOCH_PAGES: Final = (0, 1, 2)
+"""Leaves of the epoch accumulator."""
 
 
 class BlockFault(StrEnum):
@@ -143,6 +144,16 @@ class _Executed:
                 yield names[start : start + NAME_BYTES], self.value_after(index)
 
 
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """How the tree gets from one block to another."""
+
+    undone: list[_Executed]
+    """Newest first."""
+    redone: list[_Executed]
+    """Oldest first."""
+
+
 def _value(values: bytes, present: bytes, index: int) -> bytes | None:
     if not present[index]:
         return None
@@ -164,6 +175,7 @@ class Ledger:
         self._position: Hash32 = ZERO32
         self._executed: dict[Hash32, _Executed] = {}
         self._indexed: dict[bytes, bytes] = {}
+        self._routes: dict[Hash32, _Route] = {}
 
     @classmethod
     def from_genesis(cls, constants: bytes, genesis: GenesisState) -> "Ledger":
@@ -243,7 +255,7 @@ class Ledger:
             depth = self._executed[parent].depth + 1 if parent in self._executed else 1
             known = _Executed(block, parent, depth, execution)
             self._executed[block] = known
-            self._position = block
+            self._stand_at(block)
         return ExecutionSummary(
             block,
             Hash32(known.execution.root),
@@ -298,6 +310,7 @@ class Ledger:
                 node.depth = kept[node.parent].depth + 1 if node.parent in kept else 1
                 kept[node.digest] = node
         self._executed = kept
+        self._routes.clear()
 
     def _chain(self, block: Hash32) -> list[_Executed]:
         """Executed blocks from above the base up to `block`, oldest first."""
@@ -311,23 +324,31 @@ class Ledger:
         chain.reverse()
         return chain
 
-    def _way(self, block: Hash32) -> tuple[list[_Executed], list[_Executed]]:
-        """Blocks to undo, newest first, and to redo, oldest first, from the tree to `block`."""
-        here, there = self._chain(self._position), self._chain(block)
-        common = 0
-        while common < min(len(here), len(there)) and here[common] is there[common]:
-            common += 1
-        return here[common:][::-1], there[common:]
+    def _route(self, block: Hash32) -> _Route:
+        """From where the tree stands to `block`; kept until the tree moves."""
+        route = self._routes.get(block)
+        if route is None:
+            here, there = self._chain(self._position), self._chain(block)
+            common = 0
+            while common < min(len(here), len(there)) and here[common] is there[common]:
+                common += 1
+            route = _Route(here[common:][::-1], there[common:])
+            self._routes[block] = route
+        return route
+
+    def _stand_at(self, block: Hash32) -> None:
+        self._position = block
+        self._routes.clear()
 
     def move_to(self, block: Hash32) -> None:
         """Let the tree stand after `block`: for outputs, proofs and the next execution."""
-        undone, redone = self._way(block)
-        for node in undone:
+        route = self._route(block)
+        for node in route.undone:
             self._native.undo(node.execution)
-            self._position = node.parent
-        for node in redone:
+            self._stand_at(node.parent)
+        for node in route.redone:
             self._native.redo(node.execution)
-            self._position = node.digest
+            self._stand_at(node.digest)
 
     def root_after(self, block: Hash32) -> Hash32:
         """State root after an executed or the finalised block."""
@@ -341,12 +362,12 @@ class Ledger:
     def leaf(self, kind: LeafKind, key: bytes, at: Hash32 | None = None) -> bytes | None:
         """Value of a leaf after `at`, or None."""
         name = bytes([kind]) + key
-        undone, redone = self._way(self._base if at is None else at)
-        for node in reversed(redone):
+        route = self._route(self._base if at is None else at)
+        for node in reversed(route.redone):
             index = node.position(name)
             if index is not None:
                 return node.value_after(index)
-        for node in reversed(undone):
+        for node in reversed(route.undone):
             index = node.position(name)
             if index is not None:
                 return node.value_before(index)
@@ -362,6 +383,13 @@ class Ledger:
         value = self.leaf(LeafKind.ACCOUNT, key, at)
         return None if value is None else Account.decode(value)
 
+    def funds(self, key: bytes, at: Hash32 | None = None) -> tuple[int, int] | None:
+        """(balance, nonce) of an account: the quick form of `account`, for admission."""
+        value = self.leaf(LeafKind.ACCOUNT, key, at)
+        if value is None:
+            return None
+        return int.from_bytes(value[:8], "big"), int.from_bytes(value[8:16], "big")
+
     def totals(self, at: Hash32 | None = None) -> Totals:
         return Totals.decode(self._certain(LeafKind.TOTALS, 0, at))
 
@@ -370,7 +398,7 @@ class Ledger:
 
     def accumulator(self, at: Hash32 | None = None) -> EpochAccumulator:
         """The running epoch; raises LocalError before the genesis block is executed."""
-        first, second, third = (self._certain(LeafKind.EPOCH, page, at) for page in range(3))
+        first, second, third = (self._certain(LeafKind.EPOCH, page, at) for page in EPOCH_PAGES)
         return EpochAccumulator.decode((first, second, third))
 
     def _listed(self, kind: LeafKind, at: Hash32 | None) -> dict[bytes, bytes]:
