@@ -10,17 +10,17 @@ branch.
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-import structlog
 import trio
 
 from p2p_seq.bitcoin.block import Block, BlockHeader
 from p2p_seq.bitcoin.scan import L1Block, WatchKind, WatchSet, scan_block
+from p2p_seq.observability.logs import room_logger
 from p2p_seq.protocol.errors import LocalError, RemoteError
 from p2p_seq.protocol.types import Hash32, Height, OutPoint, display_id, parse_display_id
 from p2p_seq.storage.store import Store
 from p2p_seq.storage.tables import Table
 
-log = structlog.get_logger("bitcoin.watcher")
+log = room_logger("bitcoin")
 
 POLL_SECONDS: Final = 0.2
 """Pause between two looks at the tip when nothing changed."""

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import structlog
 import trio
 
 from cython_core.ledger._ledger import MalformedTransaction, TransactionParser
@@ -25,6 +24,7 @@ from p2p_seq.consensus.types import BlockReference, Instance
 from p2p_seq.ledger.core import EpochBudget
 from p2p_seq.ledger.executor import Ledger
 from p2p_seq.mempool.types import Parsed, Selection, SelectionLimits
+from p2p_seq.observability.logs import room_logger
 from p2p_seq.protocol.blocks import (
     TRANSACTIONS_BYTES_MAX,
     TRANSACTIONS_COUNT_MAX,
@@ -64,7 +64,7 @@ from p2p_seq.staking.registration import check_committee, check_record
 from p2p_seq.staking.registry import Registry, founding_set
 from p2p_seq.storage.chain_store import ChainStore, FinalBlock
 
-log = structlog.get_logger("chain")
+log = room_logger("chain")
 
 SelectTransactions = Callable[[SelectionLimits, Sequence[bytes]], Selection]
 """The mempool's choice for a block with this much room on these undecided ancestors."""
@@ -86,7 +86,8 @@ class Finalised:
     block: Block
     state: ChainState
     receipts: bytes
-    txids: tuple[Hash32, ...]
+    parsed: Sequence[Parsed]
+    """Its user transactions, as the native parser gives them."""
     sealed: SealedEpoch | None
 
 
@@ -97,7 +98,7 @@ class _Candidate:
     block: Block
     state: ChainState
     receipts: bytes
-    txids: tuple[Hash32, ...]
+    parsed: Sequence[Parsed]
     outputs: Hash32
     """Outputs digest when the block is a seal, else zeros."""
 
@@ -524,9 +525,8 @@ class Chain:
             derived.next_set,
             digest if is_seal else parent.instance_root,
         )
-        txids = tuple(Hash32(item[2]) for item in parsed)
         self._candidates[digest] = _Candidate(
-            block, state, summary.receipt_bytes, txids, derived.outputs
+            block, state, summary.receipt_bytes, parsed, derived.outputs
         )
         self._on_accepted(Accepted(digest, block, parsed))
         return state
@@ -586,7 +586,7 @@ class Chain:
         derived = self._derived(parent, height, kind, rate, usable)
         chosen = Selection(b"", (), 0)
         if not is_seal:
-            room = self._room(parent, len(derived.records))
+            room = self.room(parent, len(derived.records))
             chosen = select(room, self.undecided(parent_digest))
         advances = height > parent.header.origin.height
         if not (chosen.count or advances or usable or required):
@@ -629,7 +629,8 @@ class Chain:
             return False
         return True
 
-    def _room(self, parent: ChainState, records: int) -> SelectionLimits:
+    def room(self, parent: ChainState, records: int = 0) -> SelectionLimits:
+        """What user transactions may fill of a block on `parent` that holds so many records."""
         budget = EpochBudget.after(self.ledger.accumulator(parent.digest))
         cycles = budget.room_for_users(self.params, records)
         return SelectionLimits(TRANSACTIONS_COUNT_MAX, TRANSACTIONS_BYTES_MAX, cycles)
@@ -656,7 +657,7 @@ class Chain:
                     candidate.state.state_root,
                     candidate.block.encode(),
                     candidate.receipts,
-                    candidate.txids,
+                    [item[2] for item in candidate.parsed],
                     changes.names,
                     changes.values,
                     changes.present,
@@ -667,7 +668,7 @@ class Chain:
             )
             done.append(
                 Finalised(
-                    candidate.block, candidate.state, candidate.receipts, candidate.txids, sealed
+                    candidate.block, candidate.state, candidate.receipts, candidate.parsed, sealed
                 )
             )
         self.store.write_final(rows, certificate)

@@ -27,6 +27,11 @@ COMMANDS: Final[dict[str, Command]] = {
         "Example: p2pseq init --role sequencer --home /var/lib/p2pseq --network signet",
     ),
     "config": Command("p2p_seq.cli.config:app", "Show and check the configuration."),
+    "start": Command(
+        "p2p_seq.cli.start:start",
+        "Run the node of a home until it is told to stop.\n\n"
+        "Example: p2pseq start --home /var/lib/p2pseq",
+    ),
     "status": Command(
         "p2p_seq.cli.status:status",
         "Show the state of the running node.\n\nExample: p2pseq status --home /var/lib/p2pseq",

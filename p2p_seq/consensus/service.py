@@ -7,14 +7,13 @@ tasks of its own and comes back as an input.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-import structlog
 import trio
 
 from p2p_seq.chain.chain import Chain, Finalised, SelectTransactions
-from p2p_seq.chain.types import InvalidBlockError, NotYetError
+from p2p_seq.chain.types import ChainState, InvalidBlockError, NotYetError
 from p2p_seq.consensus.core import Simplex
 from p2p_seq.consensus.messages import (
     ANCESTORS_MAX,
@@ -75,6 +74,7 @@ from p2p_seq.network.types import (
     PenaltyReason,
     RequestProtocol,
 )
+from p2p_seq.observability.logs import room_logger
 from p2p_seq.protocol.blocks import Block
 from p2p_seq.protocol.errors import CodecError, LocalError, RemoteError
 from p2p_seq.protocol.stakes import StakeRecord
@@ -89,7 +89,7 @@ from p2p_seq.protocol.votes import (
     verify_signatures,
 )
 
-log = structlog.get_logger("consensus")
+log = room_logger("consensus")
 
 BLOCK_INTERVAL_MS: Final = 25
 """A leader waits at least so long after it entered its view (PROTOCOL.md section 4)."""
@@ -137,11 +137,11 @@ class Hooks:
     """What the rest of the node gives to consensus, and is told by it."""
 
     select: SelectTransactions
-    has_transactions: Callable[[Sequence[bytes]], bool]
-    """Whether transactions wait that are not in these undecided ancestors."""
     stake_candidate: Callable[[], StakeRecord | None]
     feerate: Callable[[], SatsPerKvb]
     finalised: Callable[[Sequence[Finalised]], None]
+    epoch_started: Callable[[], None]
+    """The next epoch's instance runs: its members may be others."""
     evidence: Callable[[Evidence], None]
     crash_point: Callable[[str], None]
 
@@ -437,14 +437,18 @@ class ConsensusService:
         base = core.state.certificates.best_base()
         state = None if base.is_seal else self._chain.state(base.block)
         has_work = state is not None and (
-            self._chain.has_origin_work(state)
-            or self._hooks.has_transactions(self._chain.undecided(base.block))
+            self._chain.has_origin_work(state) or self._has_transactions(state)
         )
         if has_work != self._has_work:
             self._has_work = has_work
             self._feed(WorkChanged(has_work))
         if has_work:
             self._try_build()
+
+    def _has_transactions(self, state: ChainState) -> bool:
+        """Whether a transaction waits that is in no undecided ancestor and fits the budget."""
+        room = replace(self._chain.room(state), count=1)
+        return self._hooks.select(room, self._chain.undecided(state.digest)).count > 0
 
     def work_arrived(self) -> None:
         """The mempool or the stake candidates changed."""
@@ -540,6 +544,7 @@ class ConsensusService:
                 self._signer.seal(core.instance.epoch)
                 self._chain.store.forget_records(core.instance.epoch)
                 await self.restart()
+                self._hooks.epoch_started()
             else:
                 self._update_work()
 

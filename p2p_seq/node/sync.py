@@ -1,8 +1,8 @@
 """Catching up: finalised blocks by height from any peer, checked by certificate and re-execution.
 
 Serves full nodes, which follow only this way, and sequencers that were away for longer than one
-epoch. A range ends with a block that has a finality certificate of its own, within one epoch, so the
-set that must have signed is always known. Nothing of a peer is believed: the certificate must hold,
+epoch. A range ends with a block that has a finality certificate of its own, within one epoch, so
+the set that must have signed is always known. Nothing of a peer is believed: the certificate must hold,
 the blocks must link, and every block is re-executed with its signatures (a header that says another
 root than execution gives is refused).
 """
@@ -10,20 +10,20 @@ root than execution gives is refused).
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import structlog
 import trio
 
 from p2p_seq.chain.chain import Chain, Finalised
 from p2p_seq.chain.types import InvalidBlockError, NotYetError
 from p2p_seq.consensus.schedule import LeaderSchedule
 from p2p_seq.network.types import Network, PeerId, PenaltyReason, RequestProtocol
+from p2p_seq.observability.logs import room_logger
 from p2p_seq.protocol.blocks import BLOCK_BYTES_MAX, Block
 from p2p_seq.protocol.codec import Reader, Writer
 from p2p_seq.protocol.errors import CodecError, CodecReason, RemoteError
 from p2p_seq.protocol.types import BlockHeight, Hash32
 from p2p_seq.protocol.votes import Certificate, VoteKind
 
-log = structlog.get_logger("sync")
+log = room_logger("sync")
 
 RANGE_BLOCKS_MAX: Final = 256
 """Blocks in one answer, beyond the first certified one."""

@@ -13,11 +13,11 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Final, Protocol
 
-import structlog
 import trio
 
 from p2p_seq.bitcoin.watcher import BitcoinSource, Watcher
 from p2p_seq.network.types import Channel, Network, PeerId, PenaltyReason, RequestProtocol
+from p2p_seq.observability.logs import room_logger
 from p2p_seq.protocol.codec import Reader, Writer
 from p2p_seq.protocol.errors import RemoteError
 from p2p_seq.protocol.params import Params
@@ -35,7 +35,7 @@ from p2p_seq.settlement.plan import PLAN_ITEMS_MAX
 from p2p_seq.settlement.transactions import Settlement
 from p2p_seq.storage.chain_store import ChainStore
 
-log = structlog.get_logger("settlement")
+log = room_logger("settlement")
 
 VERSION_STEP_BLOCKS: Final = 3
 """Version b may be signed 3b origin blocks after its seal's origin."""
@@ -320,8 +320,9 @@ class SettlementService:
         reader = Reader(answer)
         shares: Iterable[Share] = reader.sequence(SHARES_MAX, Share.read)
         reader.finish()
-        if any([self._take(share) for share in shares]):
-            self._wake.set()
+        for share in shares:
+            if self._take(share):
+                self._wake.set()
 
     # --- fees -----------------------------------------------------------------------------------
 

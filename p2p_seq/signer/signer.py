@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import structlog
-
+from p2p_seq.observability.logs import room_logger
 from p2p_seq.protocol.errors import LocalError, OperatorError
 from p2p_seq.protocol.types import Epoch, Hash32, Signature, XOnlyKey
 from p2p_seq.protocol.votes import Vote, VoteStatement
@@ -20,7 +19,7 @@ from p2p_seq.signer import schnorr
 from p2p_seq.signer.guard import GuardRefusal, GuardState, VoteGuard
 from p2p_seq.signer.keystore import Keystore, StakeSecrets
 
-log = structlog.get_logger("signer")
+log = room_logger("signer")
 
 STAKE_FILE: Final = "stake.json"
 """Written in the same act as the guard: says which stake of the keystore the directory is for."""
