@@ -2,8 +2,9 @@
  * BLAKE3, one block, keyed: the only form in which the ledger hashes.
  *
  * A message of at most 64 bytes is one block, one chunk and the root at once, so that every hash of
- * the state tree is exactly one compression (BLAKE3 paper, section 2.2: flags CHUNK_START, CHUNK_END,
- * ROOT and KEYED_HASH together). Freestanding: the same source runs in the node and in the zkVM.
+ * the state tree is exactly one compression (BLAKE3 paper, section 2.2: flags CHUNK_START,
+ * CHUNK_END, ROOT and KEYED_HASH together). Freestanding: the same source runs in the node and in
+ * the zkVM.
  */
 #ifndef P2PSEQ_GUEST_BLAKE3_H
 #define P2PSEQ_GUEST_BLAKE3_H
@@ -27,7 +28,9 @@ enum {
 /* A word of a message: may be read from bytes, such as the value of a leaf, where they lie. */
 typedef uint32_t blake3_word __attribute__((may_alias));
 
-/* The first words of the square roots of the primes, shared with SHA-256 (BLAKE3 paper, table 1). */
+/*
+ * The first words of the square roots of the primes, shared with SHA-256 (BLAKE3 paper, table 1).
+ */
 extern const uint32_t BLAKE3_IV[BLAKE3_HASH_WORDS];
 
 /*

@@ -166,8 +166,9 @@ static void close_branches(struct builder *builder, const uint8_t *path, uint32_
 }
 
 /*
- * The new subtree at a position that had at most one leaf: all slots that are present afterwards, and
- * the OTHER leaf if there is one, in ascending order. Returns its kind; `out` receives its hash.
+ * The new subtree at a position that had at most one leaf: all slots that are present afterwards,
+ * and the OTHER leaf if there is one, in ascending order. Returns its kind; `out` receives its
+ * hash.
  */
 static uint8_t place_leaves(const struct pass *pass, const struct other_leaf *other, uint32_t *out)
 {
@@ -187,7 +188,8 @@ static uint8_t place_leaves(const struct pass *pass, const struct other_leaf *ot
         if (index < pass->high) {
             slot = &pass->slots[index];
         }
-        if (other != NULL && (slot == NULL || is_ascending((const uint8_t *)other->path, slot->path))) {
+        if (other != NULL &&
+            (slot == NULL || is_ascending((const uint8_t *)other->path, slot->path))) {
             path = (const uint8_t *)other->path;
             slot = NULL;
         } else if (slot != NULL) {
@@ -278,8 +280,11 @@ static uint32_t count_existing(const struct pass *pass, const struct tree_slot *
     return count;
 }
 
-/* The hash after is the hash before where no slot changes, and that of the placed leaves elsewhere. */
-static void finish_leaves(struct pass *pass, const struct other_leaf *other, struct subtree *subtree)
+/*
+ * The hash after is the hash before where no slot changes, and that of the placed leaves elsewhere.
+ */
+static void finish_leaves(struct pass *pass, const struct other_leaf *other,
+                          struct subtree *subtree)
 {
     if (subtree->changed) {
         subtree->after = place_leaves(pass, other, pass->after);
@@ -431,7 +436,9 @@ static int open_frame(struct pass *pass)
     return TREE_OK;
 }
 
-/* The node after the transition, from its children after. Only an opaque lone child is undecidable. */
+/*
+ * The node after the transition, from its children after. Only an opaque lone child is undecidable.
+ */
 static int join_after(const struct frame *frame, const struct subtree *right, uint32_t *out,
                       struct subtree *subtree)
 {

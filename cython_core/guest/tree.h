@@ -9,9 +9,10 @@
  *   node          b3(K_node, left 32 | right 32)
  *   empty         32 zero bytes
  *
- * A subtree with exactly one leaf IS that leaf's hash, at whatever depth; a subtree with two or more
- * leaves is a node, even when all of them are on one side. Bit 0 of a path is the most significant
- * bit of its first byte; a 0 goes left. The tree is a pure function of its set of (path, value).
+ * A subtree with exactly one leaf IS that leaf's hash, at whatever depth; a subtree with two or
+ * more leaves is a node, even when all of them are on one side. Bit 0 of a path is the most
+ * significant bit of its first byte; a 0 goes left. The tree is a pure function of its set of
+ * (path, value).
  *
  * Witness: the tree before the transition in preorder, cut off where no slot lies below. Each item
  * is a little-endian 32-bit word, then its payload; item and payload lengths are multiples of four.
@@ -27,18 +28,19 @@
  * is the root of a well-formed tree (the caller compares it with the root it knows; post_root of a
  * well-formed tree is well-formed, and the first tree is empty).
  *  - The pass hashes every shown item into pre_root, so by induction from the root each item's hash
- *    is the hash that stands at its position. K_value, K_leaf and K_node differ, hence no bytes are a
- *    leaf in one reading and a node in another; zeros are nobody's hash and are spelt EMPTY only (an
- *    OPAQUE zero is refused), hence the kind that an item shows is the kind that the tree has.
- *  - A slot's old content is forced: under EMPTY no slot may claim to have existed; under LEAF exactly
- *    one may, and path and value are hashed into the leaf; under OTHER none may, and the shown path
- *    must share the position's prefix and differ from every slot. All slots reach one of the three,
- *    because a position with slots accepts nothing else but INNER, which splits them.
- *  - The new subtree at such a position is a function of the known leaves. Above it the only unknown
- *    is an OPAQUE sibling. Beside something non-empty its kind does not matter (two or more leaves
- *    are a node). Beside something that became empty it would matter: an only leaf would be lifted,
- *    a node would not. That case is refused as TREE_UNDECIDABLE; the prover must show the sibling as
- *    OTHER (lifted) or OPENED (stays). Where nothing below changed the old hash is the new one.
+ *    is the hash that stands at its position. K_value, K_leaf and K_node differ, hence no bytes are
+ *    a leaf in one reading and a node in another; zeros are nobody's hash and are spelt EMPTY only
+ *    (an OPAQUE zero is refused), hence the kind that an item shows is the kind that the tree has.
+ *  - A slot's old content is forced: under EMPTY no slot may claim to have existed; under LEAF
+ *    exactly one may, and path and value are hashed into the leaf; under OTHER none may, and the
+ *    shown path must share the position's prefix and differ from every slot. All slots reach one of
+ *    the three, because a position with slots accepts nothing else but INNER, which splits them.
+ *  - The new subtree at such a position is a function of the known leaves. Above it the only
+ *    unknown is an OPAQUE sibling. Beside something non-empty its kind does not matter (two or more
+ *    leaves are a node). Beside something that became empty it would matter: an only leaf would be
+ *    lifted, a node would not. That case is refused as TREE_UNDECIDABLE; the prover must show the
+ *    sibling as OTHER (lifted) or OPENED (stays). Where nothing below changed the old hash is the
+ *    new one.
  *  - The witness is consumed to its last byte, so it has no room for anything that is not hashed.
  *
  * Freestanding C: no libc, no allocation, no recursion. Stack: about 50 KiB, a constant.
@@ -89,7 +91,10 @@ enum tree_status {
     TREE_UNDECIDABLE = -10,
 };
 
-/* One leaf before and after. Values of an absent side are ignored. Aligned so that RV32 reads words. */
+/*
+ * One leaf before and after. Values of an absent side are ignored. Aligned so that RV32 reads
+ * words.
+ */
 struct tree_slot {
     _Alignas(4) uint8_t path[TREE_PATH_BYTES];
     uint8_t old_value[TREE_VALUE_BYTES];

@@ -51,7 +51,9 @@ TARGET static inline void transpose_16x16(__m512i rows[16])
     }
 }
 
-/* After the transposition of 8 hash rows (rows 8..15 unused) lane l has its hash in row l's half. */
+/*
+ * After the transposition of 8 hash rows (rows 8..15 unused) lane l has its hash in row l's half.
+ */
 TARGET static void hash_lanes(const uint32_t key[8], const uint8_t *const *messages,
                               uint8_t *const *outputs)
 {

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 from cython_core.hash._reference import KEY_LEAF, KEY_NODE, KEY_VALUE, b3
@@ -202,7 +203,7 @@ class _Checker:
         return self._leaves(slots, depth, {path: b3(KEY_LEAF, path + value_hash)})
 
     def _leaves(self, slots: list[Slot], depth: int, before: dict[bytes, bytes]) -> Subtree:
-        """A position with at most one leaf before: (path -> leaf hash) of everything that is known."""
+        """A position with at most one leaf before; `before` maps its path to its hash."""
         if any(slot.old is not None and slot.path not in before for slot in slots):
             raise ReferenceWitnessError("contradiction")
         after = dict(before)
@@ -242,7 +243,7 @@ class _Checker:
 def transition(slots: Sequence[Slot], proof: bytes) -> tuple[bytes, bytes]:
     """The roots before and after. Raises ReferenceWitnessError like `transition` of the guest."""
     paths = [slot.path for slot in slots]
-    if any(first >= second for first, second in zip(paths, paths[1:], strict=False)):
+    if any(first >= second for first, second in pairwise(paths)):
         raise ReferenceWitnessError("slots-unsorted")
     checker = _Checker(proof)
     whole = checker.subtree(list(slots), 0, "")

@@ -10,7 +10,7 @@ class StateTree:
     """
 
     def __init__(self, kernel: str = "auto") -> None:
-        """Empty. `kernel` names a hash kernel of `cython_core.hash`; ValueError if not available."""
+        """Empty. `kernel` is a hash kernel of `cython_core.hash`; ValueError if not available."""
 
     @property
     def root(self) -> bytes:
@@ -30,9 +30,9 @@ class StateTree:
     def update(self, paths: bytes, values: bytes, present: bytes) -> tuple[bytes, bytes, bytes]:
         """Set (flag 1) or delete (0) n leaves at once, in any order.
 
-        paths n * 32, values n * 64 (ignored where deleted), present n. Returns the new root, the old
-        values (n * 64, zeros where absent) and old flags, in the order of the input: giving those
-        back undoes the batch. Raises ValueError (wrong lengths, a path twice, a flag over 1),
+        paths n * 32, values n * 64 (ignored where deleted), present n. Returns the new root, the
+        old values (n * 64, zeros where absent) and old flags, in the order of the input: giving
+        those back undoes the batch. Raises ValueError (wrong lengths, a path twice, a flag over 1),
         MemoryError or OverflowError, and then has changed nothing.
         """
 

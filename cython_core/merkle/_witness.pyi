@@ -1,5 +1,5 @@
 class WitnessError(ValueError):
-    """A witness or slots that `transition` refuses. `reason` names the tree_status of guest/tree.h."""
+    """A witness or slots that `transition` refuses; `reason`: a tree_status of guest/tree.h."""
 
     reason: str
 

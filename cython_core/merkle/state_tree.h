@@ -47,10 +47,10 @@ size_t state_tree_memory(const struct state_tree *tree);
 int state_tree_get(const struct state_tree *tree, const uint8_t *path, uint8_t *value_out);
 
 /*
- * Set (present[i] = 1) or delete (0) the leaf paths[32*i..] to values[64*i..], for all i at once, in
- * any order; deleting an absent leaf does nothing. old_values (64 bytes each, zeros if absent) and
- * old_present (1 byte each) receive what was there, in the order of the input: feeding them back
- * undoes the batch. On failure the tree is as it was.
+ * Set (present[i] = 1) or delete (0) the leaf paths[32*i..] to values[64*i..], for all i at once,
+ * in any order; deleting an absent leaf does nothing. old_values (64 bytes each, zeros if absent)
+ * and old_present (1 byte each) receive what was there, in the order of the input: feeding them
+ * back undoes the batch. On failure the tree is as it was.
  */
 int state_tree_update(struct state_tree *tree, size_t count, const uint8_t *paths,
                       const uint8_t *values, const uint8_t *present, uint8_t *old_values,

@@ -1,6 +1,6 @@
 /*
- * The witness of guest/tree.h. A sibling without slots is opened only where the new root could depend
- * on its kind: beside a subtree that is not empty and of which every leaf may vanish.
+ * The witness of guest/tree.h. A sibling without slots is opened only where the new root could
+ * depend on its kind: beside a subtree that is not empty and of which every leaf may vanish.
  */
 #include <stdlib.h>
 
@@ -78,10 +78,10 @@ static uint32_t split_slots(const struct prover *prover, uint32_t low, uint32_t 
 }
 
 /*
- * Whether updates of the slots low..high-1 could leave this subtree empty: all its leaves are slots,
- * and all those slots may vanish. Recursion is bounded by the depth of the tree. Called for the
- * siblings of slotless subtrees only, where it stops at the next slotless subtree below, so that no
- * node is visited twice in one proof.
+ * Whether updates of the slots low..high-1 could leave this subtree empty: all its leaves are
+ * slots, and all those slots may vanish. Recursion is bounded by the depth of the tree. Called for
+ * the siblings of slotless subtrees only, where it stops at the next slotless subtree below, so
+ * that no node is visited twice in one proof.
  */
 static int may_become_empty(const struct prover *prover, tree_ref ref, uint32_t low, uint32_t high,
                             uint32_t depth)

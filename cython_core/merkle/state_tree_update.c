@@ -1,12 +1,14 @@
 /*
- * A batch in two halves. The plan only reads the tree: it sorts, hashes the new leaves, descends level
- * by level, and writes down which nodes are touched or new, what goes into which child slot, and how
- * much memory that takes. All memory is then reserved. The commit cannot fail: it fills the slots and
- * hashes the touched nodes from the deepest level up. Hence a batch happens as a whole or not at all.
+ * A batch in two halves. The plan only reads the tree: it sorts, hashes the new leaves, descends
+ * level by level, and writes down which nodes are touched or new, what goes into which child slot,
+ * and how much memory that takes. All memory is then reserved. The commit cannot fail: it fills the
+ * slots and hashes the touched nodes from the deepest level up. Hence a batch happens as a whole or
+ * not at all.
  */
 #include "merkle/state_tree_internal.h"
 
-enum { HASH_BATCH = 256, PREFETCH_AHEAD = 8 };
+/* Nodes are hashed in small groups, while the memory of the next groups is on its way. */
+enum { HASH_BATCH = 256, NODE_BATCH = 16, PREFETCH_AHEAD = 32 };
 #define NO_OPERATION UINT32_MAX
 /* Scratch space above this is given back after the batch: bulk loads are rare. */
 #define SCRATCH_KEEP_BYTES ((size_t)64 << 20)
@@ -27,7 +29,9 @@ struct range {
     slot_id slot;
 };
 
-/* A leaf that the batch places: by an operation (anew, or over leaf `ref`), or moved from `source`. */
+/*
+ * A leaf that the batch places: by an operation (anew, or over leaf `ref`), or moved from `source`.
+ */
 struct pending_leaf {
     const uint8_t *path;
     uint32_t position;
@@ -160,7 +164,9 @@ static void add_range(struct range *ranges, uint32_t *count, tree_ref ref, uint3
     range->slot = slot;
 }
 
-/* An operation that meets the leaf with its own path: remember the old value, then replace or free. */
+/*
+ * An operation that meets the leaf with its own path: remember the old value, then replace or free.
+ */
 static void meet_existing(struct plan *plan, uint32_t position, tree_ref existing)
 {
     size_t operation = plan_order(plan, position);
@@ -217,7 +223,9 @@ static void add_leaf_action(struct plan *plan, slot_id slot, uint32_t pending_in
     add_action(plan, slot, leaf->position, leaf->ref, leaf->source);
 }
 
-/* The descent ends at `range`: decide what the slot becomes. Two or more leaves are a new subtree. */
+/*
+ * The descent ends at `range`: decide what the slot becomes. Two or more leaves are a new subtree.
+ */
 static void plan_terminal(struct plan *plan, const struct range *range)
 {
     uint32_t start = plan->pending_count;
@@ -240,22 +248,25 @@ static void plan_terminal(struct plan *plan, const struct range *range)
     }
 }
 
+/* In which direction a sorted operation leaves a node at this depth. */
+static uint32_t operation_side(const struct plan *plan, uint32_t position)
+{
+    const struct sort_entry *entry =
+        (const struct sort_entry *)plan->scratch->sort_keys.bytes + position;
+
+    if (plan->depth < 64) {
+        return (uint32_t)(entry->prefix >> (63 - plan->depth)) & 1;
+    }
+    return path_bit(plan->paths + (size_t)PATH_BYTES * entry->operation, plan->depth);
+}
+
 /* First sorted position in low..high-1 whose path turns right at this depth. */
 static uint32_t split_operations(const struct plan *plan, uint32_t low, uint32_t high)
 {
-    const struct sort_entry *entries = plan->scratch->sort_keys.bytes;
-
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        uint32_t bit;
 
-        if (plan->depth < 64) {
-            bit = (uint32_t)(entries[middle].prefix >> (63 - plan->depth)) & 1;
-        } else {
-            size_t operation = entries[middle].operation;
-            bit = path_bit(plan->paths + PATH_BYTES * operation, plan->depth);
-        }
-        if (bit) {
+        if (operation_side(plan, middle)) {
             high = middle;
         } else {
             low = middle + 1;
@@ -288,16 +299,25 @@ static void prefetch_subtree(const struct state_tree *tree, tree_ref ref)
         __builtin_prefetch(leaf_value(tree, ref));
     } else {
         __builtin_prefetch(node_children(tree, ref));
-        __builtin_prefetch(node_message(tree, ref));
     }
 }
 
 static void descend(struct plan *plan, const struct range *range)
 {
     const tree_ref *children = node_children(plan->tree, range->ref);
-    uint32_t middle = split_operations(plan, range->low, range->high);
     uint32_t record = add_record(plan, range->ref, range->slot);
+    uint32_t middle;
 
+    if (range->high - range->low == 1) {
+        /* Most of the way an operation is alone; whether it turns left or right nobody predicts. */
+        uint32_t side = operation_side(plan, range->low);
+
+        prefetch_subtree(plan->tree, children[side]);
+        add_range(plan->next_descents, &plan->next_descent_count, children[side], range->low,
+                  range->high, 2 * record + side);
+        return;
+    }
+    middle = split_operations(plan, range->low, range->high);
     if (range->low < middle) {
         prefetch_subtree(plan->tree, children[0]);
         add_range(plan->next_descents, &plan->next_descent_count, children[0], range->low, middle,
@@ -331,8 +351,8 @@ static void build(struct plan *plan, const struct range *range)
 }
 
 /*
- * Room for a level: each range becomes at most one record and two ranges of the next level; a descent
- * that ends may add a build to this level's list first.
+ * Room for a level: each range becomes at most one record and two ranges of the next level; a
+ * descent that ends may add a build to this level's list first.
  */
 static int reserve_level(struct plan *plan, uint32_t parity)
 {
@@ -375,7 +395,9 @@ static void plan_level(struct plan *plan)
     }
 }
 
-/* Everything that only reads the tree. Afterwards level_start[0..depth] bound the levels' records. */
+/*
+ * Everything that only reads the tree. Afterwards level_start[0..depth] bound the levels' records.
+ */
 static int make_plan(struct plan *plan)
 {
     struct update_scratch *scratch = plan->scratch;
@@ -513,30 +535,43 @@ static int is_collapsed(const tree_ref *children)
            (children[1] == 0 && is_leaf(children[0]));
 }
 
+static void prefetch_record(const struct plan *plan, uint32_t index, uint32_t end)
+{
+    const struct record *records = plan_records(plan);
+
+    if (index < end) {
+        __builtin_prefetch(node_message(plan->tree, records[index].node));
+        __builtin_prefetch(node_message(plan->tree, records[records[index].slot >> 1].node), 1);
+    }
+}
+
 /* Hash one level's nodes into their parents; all nodes of a level are independent of each other. */
 static void commit_level(const struct plan *plan, uint32_t start, uint32_t end)
 {
     struct state_tree *tree = plan->tree;
     const struct record *records = plan_records(plan);
-    const uint8_t *inputs[HASH_BATCH];
-    uint8_t *outputs[HASH_BATCH];
+    /* Only a batch that frees a leaf can leave a node with one; no other needs to look. */
+    int may_collapse = plan->freed_count > 0;
+    const uint8_t *inputs[NODE_BATCH];
+    uint8_t *outputs[NODE_BATCH];
     uint32_t index, filled = 0;
 
+    for (index = start; index < start + PREFETCH_AHEAD; index++) {
+        prefetch_record(plan, index, end);
+    }
     for (index = start; index < end; index++) {
         const struct record *record = &records[index];
         uint32_t parent = records[record->slot >> 1].node;
 
-        if (index + PREFETCH_AHEAD < end) {
-            __builtin_prefetch(node_message(tree, records[index + PREFETCH_AHEAD].node));
-        }
-        if (is_collapsed(node_children(tree, record->node))) {
+        prefetch_record(plan, index + PREFETCH_AHEAD, end);
+        if (may_collapse && is_collapsed(node_children(tree, record->node))) {
             collapse(plan, record);
             continue;
         }
         inputs[filled] = node_message(tree, record->node);
         outputs[filled] = node_message(tree, parent) + HASH_BYTES * (record->slot & 1);
         filled++;
-        if (filled == HASH_BATCH) {
+        if (filled == NODE_BATCH) {
             tree->kernel(TREE_KEY_NODE, inputs, outputs, filled);
             filled = 0;
         }

@@ -1,7 +1,7 @@
 """Writes state_tree.json from the pure-Python twin: `python -m tests.vectors.make_state_tree`.
 
-The file pins the format for every other implementation. It changes only together with the version in
-the domain keys.
+The file pins the format for every other implementation. It changes only together with the version
+in the domain keys.
 """
 
 import json
@@ -76,7 +76,7 @@ def witnesses() -> list[dict[str, object]]:
             word(3) + word(3) + word(1) + other + word(0),
         ),
     }
-    written = []
+    written: list[dict[str, object]] = []
     for name, (slots, proof) in cases.items():
         before, after = transition(slots, proof)
         written.append(

@@ -64,7 +64,7 @@ def test_fuzzing_finds_nothing(fuzzer: Path, seed: int) -> None:
 @pytest.mark.parametrize("source", GUEST_FILES)
 @pytest.mark.parametrize("level", ["-O0", "-O2", "-O3"])
 def test_guest_code_needs_no_library(source: str, level: str, tmp_path: Path) -> None:
-    compilers = {
+    compilers: dict[str, list[str]] = {
         "gcc": [],
         "riscv64-unknown-elf-gcc": ["-march=rv32im", "-mabi=ilp32"],
     }
@@ -73,11 +73,10 @@ def test_guest_code_needs_no_library(source: str, level: str, tmp_path: Path) ->
         pytest.skip("there is no C compiler")
     for name in found:
         compiled = tmp_path / f"{name}.o"
-        subprocess.run(
-            [name, *compilers[name], level, "-std=c11", "-ffreestanding", "-nostdlib"]
-            + ["-Wall", "-Wextra", "-Werror", "-c", str(CORE / source), "-o", str(compiled)],
-            check=True,
-        )
+        strict = ["-Wall", "-Wextra", "-Werror"]
+        target = [*compilers[name], level, "-std=c11", "-ffreestanding", "-nostdlib"]
+        command = [name, *target, *strict, "-c", str(CORE / source), "-o", str(compiled)]
+        subprocess.run(command, check=True)
         listing = subprocess.run(
             [name.replace("gcc", "nm"), "-u", str(compiled)],
             capture_output=True,

@@ -24,8 +24,7 @@ from tests.unit.cython_core.tree_cases import (
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "state_tree.json").read_text())
 EMPTY_ITEM, LEAF, OTHER, INNER, OPAQUE, OPENED = (item.to_bytes(4, "little") for item in range(6))
-LOW, MIDDLE, HIGH = (bits << 253 for bits in (0b000, 0b001, 0b100))
-LOW, MIDDLE, HIGH = (number.to_bytes(32, "big") for number in (LOW, MIDDLE, HIGH))
+LOW, MIDDLE, HIGH = ((bits << 253).to_bytes(32, "big") for bits in (0b000, 0b001, 0b100))
 
 
 def tree_of(batch: Batch) -> tuple[StateTree, dict[bytes, bytes]]:
@@ -84,7 +83,9 @@ def test_one_witness_serves_any_update_of_its_paths(
     paths = sorted(set(batch.operations) | set(list(leaves)[:6]))
     proof = tree.prove(b"".join(paths))
     present = drawn.draw(st.lists(st.booleans(), min_size=len(paths), max_size=len(paths)))
-    update = Batch({path: value_of(9) if flag else None for path, flag in zip(paths, present, strict=True)})
+    update = Batch(
+        {path: value_of(9) if flag else None for path, flag in zip(paths, present, strict=True)}
+    )
     before = tree.root
     after = tree.update(*update.columns())[0]
     assert check(slots_of(leaves, update), proof) == (before, after)
@@ -244,11 +245,12 @@ def test_flags_are_bits() -> None:
 
 def test_prove_refuses_bad_arguments() -> None:
     tree = StateTree()
-    for message, arguments in {
+    cases: dict[str, tuple[bytes, bytes | None]] = {
         "paths have 32 bytes each": (bytes(31), None),
         "there is one flag for each path": (LOW, b""),
         "a path stands twice in one batch": (LOW + LOW, None),
-    }.items():
+    }
+    for message, arguments in cases.items():
         with pytest.raises(ValueError) as refused:
             tree.prove(*arguments)
         assert str(refused.value) == message

@@ -50,7 +50,9 @@ BATCHES = strategies.dictionaries(PATHS, VALUES, max_size=12).map(Batch)
 
 def slots_of(leaves: dict[bytes, bytes], batch: Batch) -> list[Slot]:
     """The slots of a batch before it is applied to `leaves`, ascending."""
-    return [Slot(path, leaves.get(path), batch.operations[path]) for path in sorted(batch.operations)]
+    return [
+        Slot(path, leaves.get(path), batch.operations[path]) for path in sorted(batch.operations)
+    ]
 
 
 def slot_columns(slots: list[Slot]) -> tuple[bytes, bytes, bytes, bytes, bytes]:
