@@ -256,13 +256,15 @@ class BitcoinRpc:
     def _headers(self, body: bytes) -> list[tuple[str, str]]:
         if self._cookie is not None:
             self._password = self._read_cookie()
-        token = base64.b64encode(self._password.encode()).decode()
-        return [
+        headers = [
             ("Host", f"{self._host}:{self._port}"),
-            ("Authorization", f"Basic {token}"),
             ("Content-Type", "application/json"),
             ("Content-Length", str(len(body))),
         ]
+        if self._password:
+            token = base64.b64encode(self._password.encode()).decode()
+            headers.append(("Authorization", f"Basic {token}"))
+        return headers
 
     def _read_cookie(self) -> str:
         """bitcoind writes a new cookie at each start, so it is read for each request (10 us)."""
@@ -388,7 +390,10 @@ def _refuse_constant(name: str) -> object:
 
 
 def _why_no_connection(error: OSError) -> str:
+    """The operating system's words; trio wraps them, one error for each address of the host."""
     cause = error.__cause__
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
     return error.strerror or str(error)

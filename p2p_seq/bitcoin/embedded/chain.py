@@ -87,6 +87,7 @@ class RegtestChain:
         """Opens or creates it and replays what the engine has lost. Raises OperatorError."""
         self._directory = directory
         self._limits = limits
+        self._tip: Tip | None = None
         with contextlib.ExitStack() as stack:
             stack.callback(os.close, _lock_directory(directory))
             self._check_free_space()
@@ -123,11 +124,14 @@ class RegtestChain:
         return total
 
     def tip(self) -> Tip:
-        block_hash = self.index.tip()
-        record = None if block_hash is None else self.index.header(block_hash)
-        if block_hash is None or record is None:
-            raise LocalError("the index has no tip")
-        return Tip(block_hash, record.height, self.median_time_past(block_hash))
+        """The best block; remembered, because every transaction asks for it."""
+        if self._tip is None:
+            block_hash = self.index.tip()
+            record = None if block_hash is None else self.index.header(block_hash)
+            if block_hash is None or record is None:
+                raise LocalError("the index has no tip")
+            self._tip = Tip(block_hash, record.height, self.median_time_past(block_hash))
+        return self._tip
 
     def header(self, block_hash: Hash32) -> HeaderRecord | None:
         """Any known block, on the best chain or not."""
@@ -235,6 +239,7 @@ class RegtestChain:
         connect.reverse()
         if connect:
             self.index.move(disconnect, connect)
+            self._tip = None
         elif disconnect:
             raise LocalError("the engine's best chain is a part of ours")
         return ChainChange(

@@ -7,7 +7,7 @@ has to try. Entries are in the order of admission, so parents always precede the
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from p2p_seq.bitcoin.block import Block
 from p2p_seq.bitcoin.embedded.policy import (
@@ -22,46 +22,24 @@ from p2p_seq.bitcoin.embedded.policy import (
     minimum_fee,
 )
 from p2p_seq.bitcoin.embedded.records import Coin
+from p2p_seq.bitcoin.embedded.rules import (
+    COINBASE_MATURITY,
+    ChainView,
+    check_final,
+    check_sequence_locks,
+    check_transaction,
+)
 from p2p_seq.bitcoin.embedded.sigops import MAX_BLOCK_SIGOPS_COST, transaction_sigops_cost
 from p2p_seq.bitcoin.engine import first_invalid_input
-from p2p_seq.bitcoin.transaction import SEQUENCE_FINAL, Transaction, TxIn
-from p2p_seq.bitcoin.wire import MAX_BLOCK_WEIGHT, MAX_MONEY, WITNESS_SCALE
-from p2p_seq.protocol.types import ZERO32, Hash32, OutPoint, display_id
-
-COINBASE_MATURITY: Final = 100
-"""Confirmations before a coinbase may be spent (consensus)."""
-
-LOCK_TIME_THRESHOLD: Final = 500_000_000
-"""Lock times below it are heights, others Unix seconds (consensus)."""
+from p2p_seq.bitcoin.transaction import Transaction
+from p2p_seq.bitcoin.wire import WITNESS_SCALE
+from p2p_seq.protocol.types import Hash32, OutPoint, display_id
 
 MAX_REPLACED: Final = 100
 """BIP125 rule 5."""
 
-BLOCK_RESERVED_WEIGHT: Final = 8_000
-"""Left for header and coinbase; heavier transactions could never be mined by this miner."""
-
-_SEQUENCE_DISABLED: Final = 1 << 31
-_SEQUENCE_IS_TIME: Final = 1 << 22
-_SEQUENCE_MASK: Final = 0xFFFF
-_SEQUENCE_SECONDS_SHIFT: Final = 9
 _TRUC_MAX_VBYTES: Final = 10_000
 _TRUC_CHILD_MAX_VBYTES: Final = 1_000
-
-
-class ChainView(Protocol):
-    """What the mempool asks of the best chain."""
-
-    def coin(self, outpoint: OutPoint) -> Coin | None:
-        """An unspent output of the best chain."""
-
-    def has_outputs_of(self, transaction: Transaction) -> bool:
-        """True when an unspent output of this transaction is in the best chain."""
-
-    def tip_height(self) -> int:
-        """Height of the best block."""
-
-    def time_after(self, height: int) -> int:
-        """Median time past after the best chain's block at `height`, Unix seconds."""
 
 
 @dataclass
@@ -121,15 +99,16 @@ class Mempool:
         `is_fee_free`: no minimum feerate and no replacement (returns of a reorg, package parents).
         """
         transaction = Transaction.parse(encoded)
-        _check_transaction(transaction)
+        check_transaction(transaction)
         if not self._policy.accept_nonstandard:
             check_form(transaction)
-        if len(transaction.serialize(include_witness=False)) < MIN_STRIPPED_BYTES:
+        stripped = (transaction.weight - len(encoded)) // (WITNESS_SCALE - 1)
+        if stripped < MIN_STRIPPED_BYTES:
             raise TransactionRefusedError(RejectReason.SIZE_SMALL)
-        self._check_final(transaction)
+        check_final(self._chain, transaction)
         self._check_unknown(transaction)
         coins = self._coins(transaction)
-        self._check_sequence_locks(transaction, coins)
+        check_sequence_locks(self._chain, transaction, coins)
         fee = self._fee(transaction, coins)
         outputs = [coin.output for coin in coins]
         if not self._policy.accept_nonstandard:
@@ -277,18 +256,6 @@ class Mempool:
 
     # Checks
 
-    def _check_final(self, transaction: Transaction) -> None:
-        height = self._chain.tip_height()
-        lock_time = transaction.lock_time
-        limit = height + 1
-        if lock_time >= LOCK_TIME_THRESHOLD:
-            limit = self._chain.time_after(height)
-        is_final = lock_time < limit or all(
-            item.sequence == SEQUENCE_FINAL for item in transaction.inputs
-        )
-        if not is_final:
-            raise TransactionRefusedError(RejectReason.NON_FINAL)
-
     def _check_unknown(self, transaction: Transaction) -> None:
         known = self.entries.get(transaction.txid)
         if known is None:
@@ -317,25 +284,6 @@ class Mempool:
             return None
         output = parent.transaction.outputs[outpoint.vout]
         return Coin(self._chain.tip_height() + 1, is_coinbase=False, output=output)
-
-    def _check_sequence_locks(self, transaction: Transaction, coins: Sequence[Coin]) -> None:
-        """BIP68: `coin` + lock must lie below the next block's height, or before the tip's time."""
-        if transaction.version < 2:
-            return
-        height = self._chain.tip_height()
-        for item, coin in zip(transaction.inputs, coins, strict=True):
-            if item.sequence & _SEQUENCE_DISABLED:
-                continue
-            lock = item.sequence & _SEQUENCE_MASK
-            if item.sequence & _SEQUENCE_IS_TIME:
-                start = self._chain.time_after(max(coin.height - 1, 0))
-                is_open = start + (lock << _SEQUENCE_SECONDS_SHIFT) <= self._chain.time_after(
-                    height
-                )
-            else:
-                is_open = coin.height + lock <= height + 1
-            if not is_open:
-                raise TransactionRefusedError(RejectReason.NON_BIP68_FINAL)
 
     def _fee(self, transaction: Transaction, coins: Sequence[Coin]) -> int:
         next_height = self._chain.tip_height() + 1
@@ -414,24 +362,3 @@ class Mempool:
         gone = {old.txid for old in replaced}
         if any(parent.children - gone for parent in parents):
             raise TransactionRefusedError(RejectReason.TRUC_VIOLATION, "parent has another child")
-
-
-def _check_transaction(transaction: Transaction) -> None:
-    """Context-free consensus rules (Bitcoin Core `CheckTransaction`) that the parser leaves."""
-    if transaction.is_coinbase:
-        raise TransactionRefusedError(RejectReason.COINBASE)
-    stripped = len(transaction.serialize(include_witness=False))
-    too_heavy = transaction.weight > MAX_BLOCK_WEIGHT - BLOCK_RESERVED_WEIGHT
-    if stripped * WITNESS_SCALE > MAX_BLOCK_WEIGHT or too_heavy:
-        raise TransactionRefusedError(RejectReason.OVERSIZE)
-    if sum(output.value for output in transaction.outputs) > MAX_MONEY:
-        raise TransactionRefusedError(RejectReason.OUTPUT_TOTAL)
-    previous = [item.previous for item in transaction.inputs]
-    if len(set(previous)) != len(previous):
-        raise TransactionRefusedError(RejectReason.DUPLICATE_INPUTS)
-    if any(_is_null(item) for item in transaction.inputs):
-        raise TransactionRefusedError(RejectReason.NULL_PREVOUT)
-
-
-def _is_null(item: TxIn) -> bool:
-    return item.previous.txid == ZERO32 and item.previous.vout == 0xFFFFFFFF

@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 
 from p2p_seq.bitcoin.block import HEADER_BYTES, Block, BlockHeader, merkle_root
 from p2p_seq.bitcoin.embedded.chain import REGTEST_BITS, REGTEST_TARGET
-from p2p_seq.bitcoin.embedded.mempool import BLOCK_RESERVED_WEIGHT, Entry, Mempool
+from p2p_seq.bitcoin.embedded.mempool import Entry, Mempool
+from p2p_seq.bitcoin.embedded.rules import BLOCK_RESERVED_WEIGHT
 from p2p_seq.bitcoin.embedded.sigops import MAX_BLOCK_SIGOPS_COST
 from p2p_seq.bitcoin.script import Op, push, push_number
 from p2p_seq.bitcoin.transaction import NULL_VOUT, SEQUENCE_FINAL, Transaction, TxIn, TxOut

@@ -58,6 +58,9 @@ class _ChainView:
         return self._chain.tip().height
 
     def time_after(self, height: int) -> int:
+        tip = self._chain.tip()
+        if height == tip.height:
+            return tip.median_time_past
         return self._chain.median_time_past(self._chain.hash_at(height))
 
 
