@@ -296,39 +296,6 @@ static int charge_cycles(struct ledger_block *block)
     return accumulator->batch_cycles <= limit && reached <= user_limit ? LEDGER_OK : LEDGER_BUDGET;
 }
 
-static void load_totals(struct totals *totals, const uint8_t *value)
-{
-    uint64_t words[8];
-    load_words(value, words);
-    *totals = (struct totals){words[0], words[1], words[2], words[3],
-                              words[4], words[5], words[6], words[7]};
-}
-
-static void load_accumulator(struct accumulator *accumulator, const uint8_t *value)
-{
-    uint64_t words[8];
-    load_words(value, words);
-    *accumulator = (struct accumulator){words[0], words[1], words[2], words[3],
-                                        words[4], words[5], words[6], words[7]};
-}
-
-static void store_totals(const struct totals *totals, uint8_t *value)
-{
-    const uint64_t words[8] = {totals->wrapped,        totals->pending,   totals->fee_pool,
-                               totals->insurance,      totals->vault,     totals->last_rate,
-                               totals->next_payout_id, totals->account_count};
-    store_words(value, words);
-}
-
-static void store_accumulator(const struct accumulator *accumulator, uint8_t *value)
-{
-    const uint64_t words[8] = {accumulator->epoch,           accumulator->cycles_used,
-                               accumulator->batch,           accumulator->batch_cycles,
-                               accumulator->transaction_count, accumulator->block_count,
-                               accumulator->first_payout_id, accumulator->history_count};
-    store_words(value, words);
-}
-
 /* Before the first epoch there is no accumulator; only the record that opens an epoch makes one. */
 static int open_block(struct ledger_block *block, struct tree_slot *totals,
                       struct tree_slot *pages[EPOCH_PAGES])
@@ -336,10 +303,10 @@ static int open_block(struct ledger_block *block, struct tree_slot *totals,
     if (!totals->new_present) {
         return LEDGER_STATE;
     }
-    load_totals(&block->totals, totals->new_value);
+    totals_load(&block->totals, totals->new_value);
     block->leader_share = 0;
     if (pages[0]->new_present) {
-        load_accumulator(&block->accumulator, pages[0]->new_value);
+        accumulator_load(&block->accumulator, pages[0]->new_value);
     } else {
         bytes_zero((uint8_t *)&block->accumulator, sizeof block->accumulator);
         if (block->input->records_length == 0 || block->input->records[0] != RECORD_EPOCH) {
@@ -356,8 +323,8 @@ static int open_block(struct ledger_block *block, struct tree_slot *totals,
 static void close_block(const struct ledger_block *block, struct tree_slot *totals,
                         struct tree_slot *pages[EPOCH_PAGES])
 {
-    store_totals(&block->totals, totals->new_value);
-    store_accumulator(&block->accumulator, pages[0]->new_value);
+    totals_store(&block->totals, totals->new_value);
+    accumulator_store(&block->accumulator, pages[0]->new_value);
     bytes_copy(pages[1]->new_value, block->epoch_pre_root, 32);
     bytes_copy(pages[1]->new_value + 32, block->certificates, 32);
     bytes_copy(pages[2]->new_value, block->transactions_digest, 32);

@@ -20,16 +20,49 @@ struct tree_slot *find_numbered(const struct ledger_access *access, uint8_t kind
     return access->find(access->owner, kind, key);
 }
 
-void load_words(const uint8_t value[LEAF_VALUE], uint64_t words[8])
+static void load_words(const uint8_t value[LEAF_VALUE], uint64_t words[8])
 {
     for (int i = 0; i < 8; i++) {
         words[i] = load_u64(value + 8 * i);
     }
 }
 
-void store_words(uint8_t value[LEAF_VALUE], const uint64_t words[8])
+static void store_words(uint8_t value[LEAF_VALUE], const uint64_t words[8])
 {
     for (int i = 0; i < 8; i++) {
         store_u64(value + 8 * i, words[i]);
     }
+}
+
+void totals_load(struct totals *totals, const uint8_t *value)
+{
+    uint64_t words[8];
+    load_words(value, words);
+    *totals = (struct totals){words[0], words[1], words[2], words[3],
+                              words[4], words[5], words[6], words[7]};
+}
+
+void accumulator_load(struct accumulator *accumulator, const uint8_t *value)
+{
+    uint64_t words[8];
+    load_words(value, words);
+    *accumulator = (struct accumulator){words[0], words[1], words[2], words[3],
+                                        words[4], words[5], words[6], words[7]};
+}
+
+void totals_store(const struct totals *totals, uint8_t *value)
+{
+    const uint64_t words[8] = {totals->wrapped,        totals->pending,   totals->fee_pool,
+                               totals->insurance,      totals->vault,     totals->last_rate,
+                               totals->next_payout_id, totals->account_count};
+    store_words(value, words);
+}
+
+void accumulator_store(const struct accumulator *accumulator, uint8_t *value)
+{
+    const uint64_t words[8] = {accumulator->epoch,           accumulator->cycles_used,
+                               accumulator->batch,           accumulator->batch_cycles,
+                               accumulator->transaction_count, accumulator->block_count,
+                               accumulator->first_payout_id, accumulator->history_count};
+    store_words(value, words);
 }

@@ -71,7 +71,9 @@ struct accumulator {
     uint64_t history_count;
 };
 
-void load_words(const uint8_t value[LEAF_VALUE], uint64_t words[8]);
-void store_words(uint8_t value[LEAF_VALUE], const uint64_t words[8]);
+void totals_load(struct totals *totals, const uint8_t *value);
+void totals_store(const struct totals *totals, uint8_t *value);
+void accumulator_load(struct accumulator *accumulator, const uint8_t *value);
+void accumulator_store(const struct accumulator *accumulator, uint8_t *value);
 
 #endif

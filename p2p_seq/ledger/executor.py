@@ -8,13 +8,20 @@ for and is answered from those changes without moving the tree.
 Pure as far as I/O goes: no disk, no clock, no trio. One thread at a time.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Iterable
 from typing import Final
 
 from cython_core.ledger._ledger import Execution, LedgerFault, NativeLedger
 from cython_core.merkle._tree import StateTree
+from p2p_seq.ledger.types import (
+    INDEXED_KINDS,
+    BlockFault,
+    Executed,
+    ExecutionSummary,
+    LeafChanges,
+    LedgerReason,
+    Route,
+)
 from p2p_seq.protocol.errors import LocalError, RemoteError
 from p2p_seq.protocol.state import (
     Account,
@@ -29,39 +36,10 @@ from p2p_seq.protocol.state import (
     VaultLeaf,
     numbered_key,
 )
-from p2p_seq.protocol.transactions import Receipt, decode_receipts
 from p2p_seq.protocol.types import ZERO32, Hash32, XOnlyKey
-
-NAME_BYTES: Final = 33
-"""A leaf's name: kind, then key."""
-
-VALUE_BYTES: Final = 64
-
-INDEXED_KINDS: Final = frozenset((LeafKind.PAYOUT, LeafKind.STAKE))
-"""Kinds that are listed as a whole; the tree itself finds leaves by name only."""
 
 EPOCH_PAGES: Final = (0, 1, 2)
 """Leaves of the epoch accumulator."""
-
-
-class BlockFault(StrEnum):
-    """Why a block cannot be executed: no honest voter votes for it."""
-
-    FORMAT = "block-format"
-    """Records or transactions are not the one spelling of what they claim to be."""
-    CONTEXT = "block-context"
-    """The block's epoch is not the state's."""
-    BUDGET = "block-budget"
-    """User transactions use more cycles than the epoch has left for them."""
-    RECORD = "block-record"
-    """A record contradicts the state or its neighbours."""
-
-
-class LedgerReason(StrEnum):
-    """Why the ledger cannot do what it was asked."""
-
-    UNKNOWN_BLOCK = "unknown-block"
-    """Not executed here, or abandoned since."""
 
 
 _FAULTS: Final = {
@@ -71,93 +49,6 @@ _FAULTS: Final = {
     4: BlockFault.RECORD,
 }
 """Codes of `enum ledger_error` that a block can cause; any other is our own bug."""
-
-
-@dataclass(frozen=True, slots=True)
-class LeafChanges:
-    """What one block changed, packed: names n*33, values n*64, present n*1. For the store."""
-
-    block: Hash32
-    root: Hash32
-    names: bytes
-    values: bytes
-    present: bytes
-
-    def __iter__(self) -> Iterator[tuple[bytes, bytes | None]]:
-        """(name, value or None when the leaf is gone)."""
-        for index, is_present in enumerate(self.present):
-            name = self.names[NAME_BYTES * index : NAME_BYTES * (index + 1)]
-            value = self.values[VALUE_BYTES * index : VALUE_BYTES * (index + 1)]
-            yield name, value if is_present else None
-
-
-@dataclass(frozen=True, slots=True)
-class ExecutionSummary:
-    """What executing a block gave."""
-
-    block: Hash32
-    root: Hash32
-    """State root after the block: what its children's headers carry."""
-    receipt_bytes: bytes
-    opened_batch: bool
-    """Whether the block is the first of a batch."""
-
-    def receipts(self) -> tuple[Receipt, ...]:
-        return decode_receipts(self.receipt_bytes)
-
-
-@dataclass(slots=True)
-class _Executed:
-    """A block that is executed and not final."""
-
-    digest: Hash32
-    parent: Hash32
-    depth: int
-    execution: Execution
-    positions: dict[bytes, int] | None = field(default=None)
-
-    def position(self, name: bytes) -> int | None:
-        """Index of a leaf among the changes; the table is made when it is first asked for."""
-        if self.positions is None:
-            names = self.execution.names
-            self.positions = {
-                names[start : start + NAME_BYTES]: index
-                for index, start in enumerate(range(0, len(names), NAME_BYTES))
-            }
-        return self.positions.get(name)
-
-    def value_after(self, index: int) -> bytes | None:
-        return _value(self.execution.values, self.execution.present, index)
-
-    def value_before(self, index: int) -> bytes | None:
-        return _value(self.execution.old_values, self.execution.old_present, index)
-
-    def indexed_changes(self) -> Iterator[tuple[bytes, bytes | None]]:
-        """Changed leaves of the kinds that are listed."""
-        names = self.execution.names
-        kinds = names[::NAME_BYTES]
-        if not any(kind in kinds for kind in INDEXED_KINDS):
-            return
-        for index, kind in enumerate(kinds):
-            if kind in INDEXED_KINDS:
-                start = NAME_BYTES * index
-                yield names[start : start + NAME_BYTES], self.value_after(index)
-
-
-@dataclass(frozen=True, slots=True)
-class _Route:
-    """How the tree gets from one block to another."""
-
-    undone: list[_Executed]
-    """Newest first."""
-    redone: list[_Executed]
-    """Oldest first."""
-
-
-def _value(values: bytes, present: bytes, index: int) -> bytes | None:
-    if not present[index]:
-        return None
-    return values[VALUE_BYTES * index : VALUE_BYTES * (index + 1)]
 
 
 class Ledger:
@@ -173,9 +64,9 @@ class Ledger:
         self._base: Hash32 = ZERO32
         self._base_root: Hash32 = ZERO32
         self._position: Hash32 = ZERO32
-        self._executed: dict[Hash32, _Executed] = {}
+        self._executed: dict[Hash32, Executed] = {}
         self._indexed: dict[bytes, bytes] = {}
-        self._routes: dict[Hash32, _Route] = {}
+        self._routes: dict[Hash32, Route] = {}
 
     @classmethod
     def from_genesis(cls, constants: bytes, genesis: GenesisState) -> "Ledger":
@@ -253,7 +144,7 @@ class Ledger:
             self.move_to(parent)
             execution = self._run(context, records, transactions, transaction_count)
             depth = self._executed[parent].depth + 1 if parent in self._executed else 1
-            known = _Executed(block, parent, depth, execution)
+            known = Executed(block, parent, depth, execution)
             self._executed[block] = known
             self._stand_at(block)
         return ExecutionSummary(
@@ -304,7 +195,7 @@ class Ledger:
 
     def _forget_branches(self) -> None:
         """Keep only descendants of the base, with depths counted from it."""
-        kept: dict[Hash32, _Executed] = {}
+        kept: dict[Hash32, Executed] = {}
         for node in sorted(self._executed.values(), key=lambda node: node.depth):
             if node.parent == self._base or node.parent in kept:
                 node.depth = kept[node.parent].depth + 1 if node.parent in kept else 1
@@ -312,9 +203,9 @@ class Ledger:
         self._executed = kept
         self._routes.clear()
 
-    def _chain(self, block: Hash32) -> list[_Executed]:
+    def _chain(self, block: Hash32) -> list[Executed]:
         """Executed blocks from above the base up to `block`, oldest first."""
-        chain: list[_Executed] = []
+        chain: list[Executed] = []
         while block != self._base:
             node = self._executed.get(block)
             if node is None:
@@ -324,7 +215,7 @@ class Ledger:
         chain.reverse()
         return chain
 
-    def _route(self, block: Hash32) -> _Route:
+    def _route(self, block: Hash32) -> Route:
         """From where the tree stands to `block`; kept until the tree moves."""
         route = self._routes.get(block)
         if route is None:
@@ -332,7 +223,7 @@ class Ledger:
             common = 0
             while common < min(len(here), len(there)) and here[common] is there[common]:
                 common += 1
-            route = _Route(here[common:][::-1], there[common:])
+            route = Route(here[common:][::-1], there[common:])
             self._routes[block] = route
         return route
 

@@ -4,7 +4,8 @@ import random
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from p2p_seq.ledger.executor import ExecutionSummary, Ledger
+from p2p_seq.ledger.executor import Ledger
+from p2p_seq.ledger.types import ExecutionSummary
 from p2p_seq.ledger.witness import BatchBlock
 from p2p_seq.protocol.blocks import Origin
 from p2p_seq.protocol.params import Params, load_params

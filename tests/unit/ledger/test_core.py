@@ -14,7 +14,7 @@ from p2p_seq.ledger.core import (
     price,
     system_records_per_epoch,
 )
-from p2p_seq.ledger.executor import BlockFault
+from p2p_seq.ledger.types import BlockFault
 from p2p_seq.protocol.errors import RemoteError
 from p2p_seq.protocol.transactions import Order, TransactionKind, Transfer, Withdraw
 from p2p_seq.protocol.types import Sats, SatsPerKvb

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from p2p_seq.ledger.executor import BlockFault
+from p2p_seq.ledger.types import BlockFault
 from p2p_seq.protocol.errors import RemoteError
 from p2p_seq.protocol.records import (
     DepositRecord,

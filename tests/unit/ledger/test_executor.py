@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from p2p_seq.ledger.executor import Ledger, LedgerReason
+from p2p_seq.ledger.executor import Ledger
+from p2p_seq.ledger.types import LedgerReason
 from p2p_seq.protocol.errors import LocalError, RemoteError
 from p2p_seq.protocol.state import Account, BlockContext
 from p2p_seq.protocol.transactions import Order
