@@ -177,6 +177,20 @@ def test_witness_versions_without_a_meaning_are_refused(
     assert str(caught.value) == f"address: {why}"
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "bcrt1qqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszps2p4g0",
+        "bcrt1qqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqqsaj2s5",
+    ],
+)
+def test_second_spellings_with_a_good_checksum_are_refused(address: str) -> None:
+    """The padding bit is set, or a whole group of padding is added."""
+    with pytest.raises(CodecError) as caught:
+        decode_address(address, "regtest")
+    assert str(caught.value) == "address: its padding is not canonical"
+
+
 def test_the_checksum_of_the_other_witness_version_is_refused() -> None:
     """BIP350: a version 1 program under bech32, as wallets before 2021 wrote it."""
     with pytest.raises(CodecError) as caught:

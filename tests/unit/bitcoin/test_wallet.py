@@ -161,3 +161,12 @@ def test_a_child_that_cannot_pay_is_refused() -> None:
     with pytest.raises(RemoteError) as caught:
         build_child(parent, 154, 1, CHANGE, SatsPerKvb(200_000))
     assert str(caught.value) == "insufficient-funds: 49769 sat, 52769 needed for the fee"
+
+
+@pytest.mark.parametrize(("change", "has_change"), [(330, True), (329, False), (0, False)])
+def test_change_below_the_dust_limit_goes_to_the_miner(change: int, has_change: bool) -> None:
+    outputs = [TxOut(40_000, CHANGE)]
+    fee = fee_for(key_path_vsize(1, [*outputs, TxOut(0, CHANGE)]), RATE)
+    unsigned = build_payment(_coins([40_000 + fee + change]), outputs, CHANGE, RATE)
+    assert len(unsigned.transaction.outputs) == 1 + has_change
+    assert unsigned.fee == fee + (0 if has_change else change)
