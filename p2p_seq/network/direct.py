@@ -39,6 +39,8 @@ LANE_CHANNELS: Final[dict[Lane, frozenset[Channel]]] = {
 
 _REOPEN_FIRST_S: Final = 0.05
 _REOPEN_LAST_S: Final = 2.0
+_PATIENCE_WITH_CONSUMERS_S: Final = 1.0
+"""Below the 5 s after which a writer that gets no window gives its stream up."""
 
 StreamOpener = Callable[[Lane], Awaitable[Stream]]
 """Opens one of our streams to the peer. Raises RemoteError."""
@@ -189,6 +191,8 @@ class IncomingLane:
                     self._counters.add(Event.DIRECT_INBOX_FULL)
             self._counters.add(Event.DIRECT_RECEIVED, len(frames))
             on_batch(len(frames), len(data))
+            if self._lane is Lane.BULK:
+                await self._let_consumers_catch_up({channel for channel, _ in frames})
             pause = self._budget.pause_after(len(data), len(frames), trio.current_time())
             if pause > 0:
                 self._counters.add(Event.DIRECT_SLOWED)
@@ -196,3 +200,9 @@ class IncomingLane:
         if not decoder.is_between_frames:
             # A crash in the middle of a write does that too: no fault of the peer.
             raise RemoteError(NetworkReason.CLOSED, "the stream ended inside a frame")
+
+    async def _let_consumers_catch_up(self, channels: set[Channel]) -> None:
+        """Flow control before drops; on the bulk lane only, where no vote waits behind it."""
+        with trio.move_on_after(_PATIENCE_WITH_CONSUMERS_S):
+            for channel in channels:
+                await self._inboxes[channel].wait_for_room(self._peer)

@@ -7,10 +7,13 @@ that holds most (for votes, where late ones matter more), `KEEP_OLDEST` refuses 
 
 from collections import Counter, deque
 from enum import Enum, auto
+from typing import Final
 
 import trio
 
 from p2p_seq.network.types import PeerId, Received
+
+_YIELD_EVERY: Final = 32
 
 
 class WhenFull(Enum):
@@ -30,7 +33,9 @@ class Mailbox:
         self._peer_messages: Counter[PeerId] = Counter()
         self._peer_bytes: Counter[PeerId] = Counter()
         self._waiters = trio.lowlevel.ParkingLot()
+        self._has_room = trio.Event()
         self._dropped = 0
+        self._taken = 0
 
     def put(self, received: Received) -> bool:
         """Never blocks. False when `received`, or an older payload in its place, was dropped."""
@@ -49,13 +54,31 @@ class Mailbox:
         self._append(received)
         return not displaced
 
+    async def wait_for_room(self, peer: PeerId) -> None:
+        """Until `peer` holds less than half of its share. The caller bounds its patience.
+
+        One read can bring a thousand payloads while a consumer takes one per turn: without this
+        pause a burst would be dropped although everybody is fast enough.
+        """
+        while (
+            self._peer_messages[peer] * 4 >= self._messages_max
+            or self._peer_bytes[peer] * 4 >= self._bytes_max
+        ):
+            await self._has_room.wait()
+
     async def receive(self) -> Received:
+        """The next payload. Yields when it waits and at every 32nd payload that it need not wait
+        for.
+
+        A turn of the scheduler runs every other task once: one payload per turn would be slower
+        than the network is.
+        """
         await trio.lowlevel.checkpoint_if_cancelled()
-        if not self._queue:
-            while not self._queue:
-                await self._waiters.park()
-        else:
-            await trio.lowlevel.cancel_shielded_checkpoint()
+        self._taken += 1
+        if self._queue and self._taken % _YIELD_EVERY == 0:
+            await trio.lowlevel.checkpoint()
+        while not self._queue:
+            await self._waiters.park()
         return self._pop_first()
 
     def receive_nowait(self) -> Received:
@@ -102,6 +125,9 @@ class Mailbox:
         self._bytes -= len(received.payload)
         self._peer_messages[received.peer] -= 1
         self._peer_bytes[received.peer] -= len(received.payload)
+        if self._has_room.statistics().tasks_waiting:
+            self._has_room.set()
+            self._has_room = trio.Event()
         if not self._peer_messages[received.peer]:
             del self._peer_messages[received.peer], self._peer_bytes[received.peer]
 
