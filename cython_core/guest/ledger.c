@@ -7,9 +7,11 @@
 
 #include "bytes.h"
 
-/* PROTOCOL.md 7: 40 % settlement reserve, 40 % leader, 20 % insurance; rounding goes to the reserve. */
+/* PROTOCOL.md 7: 40 % settlement reserve, 40 % leader, 20 % insurance; rounding goes to the
+ * reserve. */
 enum { LEADER_PERCENT = 40, INSURANCE_PERCENT = 20 };
-/* PROTOCOL.md 1: virtual bytes of a payout output; a withdrawal pays them at twice the last rate. */
+/* PROTOCOL.md 1: virtual bytes of a payout output; a withdrawal pays them at twice the last
+ * rate. */
 enum { PAYOUT_OUTPUT_SIZE = 43 };
 /* Boot and outputs of the guest run, charged when a batch begins. */
 enum { BATCH_OVERHEAD_STEPS = 2 };
@@ -28,7 +30,8 @@ int account_load(const struct tree_slot *slot, struct account *account)
     return 1;
 }
 
-void account_store(struct ledger_block *block, struct tree_slot *slot, const struct account *account)
+void account_store(struct ledger_block *block, struct tree_slot *slot,
+                   const struct account *account)
 {
     if (account->balance == 0 && bytes_are_zero(slot->new_value + 16, LEAF_VALUE - 16)) {
         slot->new_present = 0;
@@ -40,9 +43,10 @@ void account_store(struct ledger_block *block, struct tree_slot *slot, const str
     store_u64(slot->new_value + 8, account->nonce);
 }
 
-/* A new account's first nonce is (epoch << 32) + transactions executed in the epoch before this one.
- * Every use of a nonce is one transaction of the epoch, so the nonces of a deleted account all lie
- * below the first nonce of its successor: an old transaction never replays, also within one epoch. */
+/* A new account's first nonce is (epoch << 32) + transactions executed in the epoch before this
+ * one. Every use of a nonce is one transaction of the epoch, so the nonces of a deleted account
+ * all lie below the first nonce of its successor: an old transaction never replays, also within
+ * one epoch. */
 static uint64_t first_nonce(const struct ledger_block *block)
 {
     return (block->accumulator.epoch << 32) + block->accumulator.transaction_count;
@@ -167,7 +171,8 @@ static int execute_transaction(struct ledger_block *block, const struct transact
     int is_withdrawal = order->kind == TRANSACTION_WITHDRAW;
     uint64_t price = is_withdrawal ? constants->fee_withdraw : constants->fee_transfer;
     uint64_t output_fee = is_withdrawal ? block->output_fee : 0;
-    struct tree_slot *sender = block->access->find(block->access->owner, LEAF_ACCOUNT, order->sender);
+    const struct ledger_access *access = block->access;
+    struct tree_slot *sender = access->find(access->owner, LEAF_ACCOUNT, order->sender);
     if (sender == NULL) {
         return LEDGER_ACCESS;
     }
@@ -265,9 +270,9 @@ static int book_leader_share(struct ledger_block *block)
     return LEDGER_OK;
 }
 
-/* Puts the block into a batch (PROTOCOL.md 3: a block that would pass the batch's limit starts the next
- * one). User transactions may not take room from the last tenth of the epoch; records always enter,
- * because Bitcoin has already decided them. */
+/* Puts the block into a batch (PROTOCOL.md 3: a block that would pass the batch's limit starts
+ * the next one). User transactions may not take room from the last tenth of the epoch; records
+ * always enter, because Bitcoin has already decided them. */
 static int charge_cycles(struct ledger_block *block)
 {
     const struct ledger_constants *constants = block->constants;

@@ -1,13 +1,16 @@
-/* The ledger's rules, written once: every node runs them natively, the zkVM guest runs the same source.
+/* The ledger's rules, written once: every node runs them natively, the zkVM guest runs the same
+ * source.
  *
- * One call executes one block: first the Bitcoin-derived records, then the user transactions, then the
- * leader's share. State is reached through `struct ledger_access` only, so the native core puts an
- * overlay of the state tree behind it and the guest the slots of a witness (main.c).
+ * One call executes one block: first the Bitcoin-derived records, then the user transactions,
+ * then the leader's share. State is reached through `struct ledger_access` only, so the native
+ * core puts an overlay of the state tree behind it and the guest the slots of a witness
+ * (transition.c).
  *
  * Three outcomes, never mixed:
  *   - a transaction is DROPPED: nothing changes (it could not even pay its fee);
  *   - a transaction FAILED: fee and nonce are taken, a receipt says why;
- *   - an error code: the block is one that no honest voter votes for. The caller discards every slot.
+ *   - an error code: the block is one that no honest voter votes for. The caller discards every
+ *     slot.
  *
  * Supply: wrapped + pending + fee pool + insurance = vault is checked after every block.
  */
@@ -90,7 +93,8 @@ struct ledger_constants {
     uint64_t batches;
 };
 
-/* What consensus says about one block. A seal is executed with the context of the epoch it opens. */
+/* What consensus says about one block. A seal is executed with the context of the epoch it
+ * opens. */
 struct ledger_context {
     uint64_t epoch;
     uint64_t height;
@@ -101,7 +105,8 @@ struct ledger_context {
     const uint8_t *bytes; /* CONTEXT_LENGTH bytes as they were read */
 };
 
-/* Answers whether a BIP340 signature is right: natively by libsecp256k1, in the guest by a SIG row. */
+/* Answers whether a BIP340 signature is right: natively by libsecp256k1, in the guest by a SIG
+ * row. */
 struct ledger_signatures {
     int (*verify)(void *owner, const uint8_t key[32], const uint8_t message[32],
                   const uint8_t signature[64]);
@@ -149,25 +154,25 @@ struct ledger_frame {
 int ledger_constants_read(struct ledger_constants *constants, const uint8_t *bytes);
 void ledger_context_read(struct ledger_context *context, const uint8_t *bytes);
 
-/* Executes one block; `receipts` gets RECEIPT_LENGTH bytes per transaction or is NULL. `block` is the
- * caller's room; its digests are valid after LEDGER_OK. */
+/* Executes one block; `receipts` gets RECEIPT_LENGTH bytes per transaction or is NULL. `block`
+ * is the caller's room; its digests are valid after LEDGER_OK. */
 int ledger_execute(struct ledger_block *block, const struct ledger_constants *constants,
                    const struct ledger_access *access, const struct ledger_signatures *signatures,
                    const struct ledger_input *input, uint8_t *receipts);
 
-/* The fixed price of a block in cycles, from its kind bytes alone. LEDGER_FORMAT when lengths or kinds
- * do not add up to exactly these bytes. */
+/* The fixed price of a block in cycles, from its kind bytes alone. LEDGER_FORMAT when lengths or
+ * kinds do not add up to exactly these bytes. */
 int ledger_static_cycles(const struct ledger_constants *constants, const struct ledger_input *input,
                          uint64_t *cycles);
 
 /* H_tx(chain id | everything before the signature): transaction id and what its sender signs. */
-void ledger_transaction_id(const struct ledger_constants *constants, const struct transaction *parsed,
-                           uint8_t digest[32]);
+void ledger_transaction_id(const struct ledger_constants *constants,
+                           const struct transaction *parsed, uint8_t digest[32]);
 
 /* The 12 words of relay.md 5.1 over the state behind `access`, hashed. */
-int ledger_outputs_digest(const struct ledger_constants *constants, const struct ledger_access *access,
-                          const struct ledger_frame *frame, const uint8_t state_after[32],
-                          uint8_t words[384], uint8_t digest[32]);
+int ledger_outputs_digest(const struct ledger_constants *constants,
+                          const struct ledger_access *access, const struct ledger_frame *frame,
+                          const uint8_t state_after[32], uint8_t words[384], uint8_t digest[32]);
 
 /* Shared by the program's own files. */
 enum { RECORD_LIMIT_LENGTH = 85 };
@@ -177,15 +182,18 @@ void tagged_start(struct sha256_stream *stream, const struct ledger_constants *c
                   enum ledger_tag tag);
 int frontier_append(const struct ledger_access *access, uint8_t kind, uint64_t count,
                     const uint8_t leaf[32]);
-int frontier_root(const struct ledger_access *access, uint8_t kind, uint64_t count, uint8_t root[32]);
+int frontier_root(const struct ledger_access *access, uint8_t kind, uint64_t count,
+                  uint8_t root[32]);
 
 struct account {
     uint64_t balance;
     uint64_t nonce;
 };
 int account_load(const struct tree_slot *slot, struct account *account);
-void account_store(struct ledger_block *block, struct tree_slot *slot, const struct account *account);
-/* Adds to an account, creating it when the amount reaches the minimum. Returns 0 when it does not. */
+void account_store(struct ledger_block *block, struct tree_slot *slot,
+                   const struct account *account);
+/* Adds to an account, creating it when the amount reaches the minimum. Returns 0 when it does
+ * not. */
 int account_credit(struct ledger_block *block, struct tree_slot *slot, uint64_t amount);
 
 #endif

@@ -1,4 +1,5 @@
-/* Digests: tagged hashes, the SHA-256 trees of the state (relay.md 5.3), the epoch's outputs (5.1). */
+/* Digests: tagged hashes, the SHA-256 trees of the state (relay.md 5.3), the epoch's outputs
+ * (5.1). */
 #include "bytes.h"
 #include "ledger.h"
 
@@ -8,8 +9,8 @@ void tagged_start(struct sha256_stream *stream, const struct ledger_constants *c
     sha256_start_tagged(stream, &constants->tags[tag]);
 }
 
-void ledger_transaction_id(const struct ledger_constants *constants, const struct transaction *parsed,
-                           uint8_t digest[32])
+void ledger_transaction_id(const struct ledger_constants *constants,
+                           const struct transaction *parsed, uint8_t digest[32])
 {
     struct sha256_stream stream;
     tagged_start(&stream, constants, TAG_TX);
@@ -97,8 +98,8 @@ static struct tree_slot *frontier_page(const struct ledger_access *access, uint8
     return find_numbered(access, kind, (uint64_t)(level / 2));
 }
 
-/* Appends leaf number `count`. Node `level` of the frontier is the last complete left subtree of that
- * height; nodes at levels where `count` has a zero bit are leftovers that nothing reads. */
+/* Appends leaf number `count`. Node `level` of the frontier is the last complete left subtree of
+ * that height; nodes at levels where `count` has a zero bit are leftovers that nothing reads. */
 int frontier_append(const struct ledger_access *access, uint8_t kind, uint64_t count,
                     const uint8_t leaf[32])
 {
@@ -127,8 +128,10 @@ int frontier_append(const struct ledger_access *access, uint8_t kind, uint64_t c
     return LEDGER_OK;
 }
 
-/* Root of the perfect binary tree of depth bit_length(count - 1), missing leaves zero; zero if empty. */
-int frontier_root(const struct ledger_access *access, uint8_t kind, uint64_t count, uint8_t root[32])
+/* Root of the perfect binary tree of depth bit_length(count - 1), missing leaves zero; zero if
+ * empty. */
+int frontier_root(const struct ledger_access *access, uint8_t kind, uint64_t count,
+                  uint8_t root[32])
 {
     uint8_t missing[32];
     int depth = 0;
@@ -165,8 +168,8 @@ int frontier_root(const struct ledger_access *access, uint8_t kind, uint64_t cou
     return LEDGER_OK;
 }
 
-/* Word 1 ends with certified_through: the highest epoch with no uncertified one before it. There are no
- * certificates yet; zero frees nothing, because no channel can be open in epoch 0. */
+/* Word 1 ends with certified_through: the highest epoch with no uncertified one before it. There
+ * are no certificates yet; zero frees nothing, because no channel can be open in epoch 0. */
 static void outputs_head(uint8_t *words, const struct ledger_constants *constants,
                          const struct ledger_frame *frame, uint64_t epoch)
 {
@@ -180,9 +183,9 @@ static void outputs_head(uint8_t *words, const struct ledger_constants *constant
     bytes_copy(words + 320, frame->next_set, 32);
 }
 
-int ledger_outputs_digest(const struct ledger_constants *constants, const struct ledger_access *access,
-                          const struct ledger_frame *frame, const uint8_t state_after[32],
-                          uint8_t words[384], uint8_t digest[32])
+int ledger_outputs_digest(const struct ledger_constants *constants,
+                          const struct ledger_access *access, const struct ledger_frame *frame,
+                          const uint8_t state_after[32], uint8_t words[384], uint8_t digest[32])
 {
     struct sha256_stream stream;
     struct tree_slot *pages[EPOCH_PAGES];

@@ -1,20 +1,25 @@
-/* Bitcoin-derived records: settlements with their deposits and payouts, stakes, the epoch's opening.
+/* Bitcoin-derived records: settlements with their deposits and payouts, stakes, the epoch's
+ * opening.
  *
- * Every voter derives the records from Bitcoin and finalised state and compares them before it votes;
- * what is checked here is that they fit the books. A contradiction is an error of the whole block.
+ * Every voter derives the records from Bitcoin and finalised state and compares them before it
+ * votes; what is checked here is that they fit the books. A contradiction is an error of the
+ * whole block.
  *
- *   SETTLEMENT  kind, txid 32, last epoch u64, version u32, fee u64, vault value u64, rate u64   69
- *   DEPOSIT     kind, txid 32, vout u32, value u64, recipient 32, fee u64                        85
- *   PAYOUT      kind, payout id u64                                                               9
- *   STAKE       kind, consensus key 32, record digest 32, first, last epoch u64, refund u32      85
- *   EPOCH       kind, epoch u64, outputs digest 32 of the epoch that ended                       41
+ *   SETTLEMENT  txid 32, last epoch u64, version u32, fee u64, vault value u64, rate u64   69
+ *   DEPOSIT     txid 32, vout u32, value u64, recipient 32, fee u64                        85
+ *   PAYOUT      payout id u64                                                               9
+ *   STAKE       consensus key 32, record digest 32, first, last epoch u64, refund u32      85
+ *   EPOCH       epoch u64, outputs digest 32 of the epoch that ended                       41
+ *
+ * (after the kind byte; lengths with it).
  *
  * The DEPOSIT and PAYOUT records of a settlement follow it; EPOCH is the first record of a seal.
  */
 #include "bytes.h"
 #include "ledger.h"
 
-static const uint64_t MAX_MONEY = 2100000000000000ull; /* satoshi; Bitcoin Core consensus/amount.h */
+/* Satoshi; Bitcoin Core, consensus/amount.h. */
+static const uint64_t MAX_MONEY = 2100000000000000ull;
 /* Far above any fee market, and low enough that rate * size stays within 64 bits. */
 static const uint64_t RATE_LIMIT = 1ull << 40;
 static const uint64_t EPOCH_LIMIT = 1ull << 31;

@@ -1,7 +1,8 @@
 /* SHA-256 (FIPS 180-4) and the tagged hashes of the protocol (PROTOCOL.md, conventions).
  *
- * A tagged hash is SHA256(t || t || message) with t = SHA256(tag name). The first block depends on the
- * tag only, so its midstate is computed once per run and every tagged hash starts from there.
+ * A tagged hash is SHA256(t || t || message) with t = SHA256(tag name). The first block depends
+ * on the tag only, so its midstate is computed once per run and every tagged hash starts from
+ * there.
  */
 #ifndef GUEST_SHA256_H
 #define GUEST_SHA256_H
@@ -19,7 +20,8 @@ struct sha256_stream {
     uint8_t block[64];
 };
 
-/* Absorbs `count` blocks of 64 bytes. Natively another translation unit may provide a faster one. */
+/* Absorbs `count` blocks of 64 bytes. Natively another translation unit may provide a faster
+ * one. */
 void sha256_compress(struct sha256_midstate *state, const uint8_t *blocks, size_t count);
 
 void sha256_start(struct sha256_stream *stream);

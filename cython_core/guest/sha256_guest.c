@@ -1,4 +1,5 @@
-/* In the guest the portable compression is the only one; native builds link a dispatcher instead. */
+/* In the guest the portable compression is the only one; native builds link a dispatcher
+ * instead. */
 #include "sha256_compress.h"
 
 void sha256_compress(struct sha256_midstate *state, const uint8_t *blocks, size_t count)

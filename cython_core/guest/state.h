@@ -1,13 +1,14 @@
 /* Leaves of the ledger's state: which there are, what their 64 bytes mean, how they are reached.
  *
- * A leaf is named by (kind, 32-byte key); its path in the tree is b3(K_path, kind | 31 zeros | key).
- * Values, big-endian (docs/ledger.md has the same table, p2p_seq/protocol/state.py the Python twin):
+ * A leaf is named by (kind, 32-byte key); its path in the tree is b3(K_path, kind | 31 zeros |
+ * key). Values, big-endian (docs/ledger.md has the same table, p2p_seq/protocol/state.py the
+ * Python twin):
  *
  *   ACCOUNT   key: x-only key     balance, nonce, tokens, bonded u64; 32 zeros
  *   TOTALS    key: 0              wrapped, pending, fee pool, insurance, vault, last rate,
  *                                 next payout id, account count: u64 each
- *   EPOCH     key: page number    0: epoch, cycles used, batch, cycles of the batch, transactions,
- *                                    blocks, first payout id, history count: u64 each
+ *   EPOCH     key: page number    0: epoch, cycles used, batch, cycles of the batch,
+ *                                    transactions, blocks, first payout id, history count: u64
  *                                 1: root before the epoch 32, certificates digest 32
  *                                 2: transactions digest 32, l1_inputs 32
  *   WITHDRAWALS, HISTORY          page p: frontier nodes 2p and 2p+1 of the SHA-256 tree
@@ -37,8 +38,9 @@ enum leaf_kind {
 
 enum { LEAF_VALUE = 64, EPOCH_PAGES = 3, FRONTIER_LEVELS = 32 };
 
-/* How the program reaches state. `find` returns the slot of a leaf, which stays where it is until the
- * run ends, or NULL when the owner cannot provide it (a witness that lacks it, no room left). */
+/* How the program reaches state. `find` returns the slot of a leaf, which stays where it is
+ * until the run ends, or NULL when the owner cannot provide it (a witness that lacks it, no room
+ * left). */
 struct ledger_access {
     struct tree_slot *(*find)(void *owner, uint8_t kind, const uint8_t key[32]);
     void *owner;

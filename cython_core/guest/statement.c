@@ -1,5 +1,5 @@
-/* The statement's hash: unkeyed BLAKE3 of two blocks (BLAKE3 paper, section 2). Done once per run, so it
- * is written for size; the tree's single-block keyed form is in blake3.c. */
+/* The statement's hash: unkeyed BLAKE3 of two blocks (BLAKE3 paper, section 2). Done once per
+ * run, so it is written for size; the tree's single-block keyed form is in blake3.c. */
 #include "blake3.h"
 #include "bytes.h"
 #include "transition.h"
@@ -34,8 +34,10 @@ static void compress(uint32_t chain[8], const uint8_t block[64], uint32_t flags)
     uint32_t words[16];
     uint32_t v[16];
     for (int i = 0; i < 16; i++) {
-        const uint8_t *word = block + 4 * i;
-        words[i] = (uint32_t)word[3] << 24 | (uint32_t)word[2] << 16 | (uint32_t)word[1] << 8 | word[0];
+        words[i] = 0;
+        for (int byte = 3; byte >= 0; byte--) {
+            words[i] = words[i] << 8 | block[4 * i + byte];
+        }
     }
     for (int i = 0; i < 8; i++) {
         v[i] = chain[i];

@@ -41,7 +41,8 @@ struct transaction {
  * `available` bytes do not start with the one spelling of a transaction. */
 uint32_t transaction_parse(const uint8_t *bytes, size_t available, struct transaction *parsed);
 
-/* Whether the script is exactly P2PKH, P2SH, P2WPKH, P2WSH or P2TR: what a settlement may pay to. */
+/* Whether the script is exactly P2PKH, P2SH, P2WPKH, P2WSH or P2TR: what a settlement may pay
+ * to. */
 int script_is_payable(const uint8_t *script, uint8_t length);
 
 #endif

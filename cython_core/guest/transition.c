@@ -1,4 +1,5 @@
-/* Reads a witness, executes its blocks over its slots, recomputes both state roots from its proof. */
+/* Reads a witness, executes its blocks over its slots, recomputes both state roots from its
+ * proof. */
 #include "transition.h"
 
 #include "bytes.h"
@@ -83,8 +84,8 @@ static int witness_fill(struct witness *witness, struct tree_slot *room)
     return LEDGER_OK;
 }
 
-/* The hint says where; kind and key are compared, so a wrong hint can only stop the run. One leaf has
- * one slot, because tree_transition refuses two equal paths. */
+/* The hint says where; kind and key are compared, so a wrong hint can only stop the run. One
+ * leaf has one slot, because tree_transition refuses two equal paths. */
 static struct tree_slot *witness_find(void *owner, uint8_t kind, const uint8_t key[32])
 {
     struct witness *witness = owner;
@@ -160,8 +161,8 @@ static int run_blocks(const struct witness *witness, const struct ledger_constan
         if (error != LEDGER_OK) {
             return error;
         }
-        /* Exactly the first block opens a batch: a run is one whole batch or its beginning. This also
-         * keeps an epoch's opening, whose root before is the claimed one, at the front. */
+        /* Exactly the first block opens a batch: a run is one whole batch or its beginning. This
+         * also keeps an epoch's opening, whose root before is the claimed one, at the front. */
         if (block.opened_batch != (i == 0)) {
             return LEDGER_BATCH;
         }

@@ -137,7 +137,7 @@ cdef Execution collect(overlay *touched):
 
 
 cdef class NativeLedger:
-    """Executes blocks on `tree` by the rules of `constants` (protocol/state.py: ledger_constants)."""
+    """Executes blocks on `tree` by the rules of `constants` (state.py: ledger_constants)."""
     cdef readonly StateTree tree
     cdef readonly bytes constants
     cdef ledger_constants _constants
@@ -248,7 +248,7 @@ cdef class NativeLedger:
         return value if state_tree_get(self.tree.tree, path, writable(value)) else None
 
     def static_cycles(self, bytes records not None, bytes transactions not None, uint32_t count):
-        """Fixed price of a block, from its kind bytes. Raises LedgerFault when they do not parse."""
+        """Fixed price of a block, from its kind bytes. Raises LedgerFault for bad bytes."""
         cdef ledger_input block
         cdef uint64_t cycles
         cdef int error
@@ -294,7 +294,7 @@ cdef int write_outputs(const ledger_constants *constants, const ledger_access *a
 
 
 cdef class BatchRecorder:
-    """Executes the blocks of one batch over a tree that stays as it is, and records the accesses."""
+    """Executes the blocks of one batch over an unchanged tree and records the accesses."""
     cdef StateTree _tree
     cdef ledger_constants _constants
     cdef overlay _touched

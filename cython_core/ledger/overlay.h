@@ -1,6 +1,6 @@
-/* What the native node puts behind `struct ledger_access`: the leaves that a run touched, read from the
- * state tree once and changed here, so that a failing block leaves the tree alone and a good one becomes
- * one batched update. */
+/* What the native node puts behind `struct ledger_access`: the leaves that a run touched, read
+ * from the state tree once and changed here, so that a failing block leaves the tree alone and a
+ * good one becomes one batched update. */
 #ifndef LEDGER_OVERLAY_H
 #define LEDGER_OVERLAY_H
 
@@ -26,7 +26,7 @@ struct overlay {
     size_t hint_count;
     size_t hint_capacity;
     int is_recording;
-    uint64_t seed[2]; /* secret of the process: names are users' bytes, and would be chosen to collide */
+    uint64_t seed[2]; /* secret of the process: users choose names, and would choose collisions */
     void *tree;
     overlay_read read;
 };
@@ -36,8 +36,8 @@ void overlay_init(struct overlay *overlay, overlay_read read, void *tree, const 
 void overlay_free(struct overlay *overlay);
 /* Forgets all slots and hints, keeps the room. */
 void overlay_clear(struct overlay *overlay);
-/* Makes room for `leaves` more leaves and `accesses` more hints: slots then stay in place until the next
- * call. Returns 0, or -1 without memory (nothing changed). */
+/* Makes room for `leaves` more leaves and `accesses` more hints: slots then stay in place until
+ * the next call. Returns 0, or -1 without memory (nothing changed). */
 int overlay_reserve(struct overlay *overlay, size_t leaves, size_t accesses);
 /* The `find` of `struct ledger_access`; the owner is a struct overlay. */
 struct tree_slot *overlay_find(void *owner, uint8_t kind, const uint8_t key[32]);

@@ -1,4 +1,5 @@
-/* SHA-256 compression of native builds: the SHA extensions where the CPU has them, else portable C. */
+/* SHA-256 compression of native builds: the SHA extensions where the CPU has them, else portable
+ * C. */
 #include "guest/sha256_compress.h"
 
 #if defined(__x86_64__)

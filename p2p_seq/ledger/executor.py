@@ -274,13 +274,6 @@ class Ledger:
         value = self.leaf(LeafKind.ACCOUNT, key, at)
         return None if value is None else Account.decode(value)
 
-    def funds(self, key: bytes, at: Hash32 | None = None) -> tuple[int, int] | None:
-        """(balance, nonce) of an account: the quick form of `account`, for admission."""
-        value = self.leaf(LeafKind.ACCOUNT, key, at)
-        if value is None:
-            return None
-        return int.from_bytes(value[:8], "big"), int.from_bytes(value[8:16], "big")
-
     def totals(self, at: Hash32 | None = None) -> Totals:
         return Totals.decode(self._certain(LeafKind.TOTALS, 0, at))
 

@@ -2,8 +2,8 @@
  *
  *   run_transition FILE [MUTATIONS]
  *
- * With MUTATIONS, that many changed copies are run too, for the sanitizers: each in a block of its own,
- * so that reading past its end is seen. Prints how many of them were refused.
+ * With MUTATIONS, that many changed copies are run too, for the sanitizers: each in a block of
+ * its own, so that reading past its end is seen. Prints how many of them were refused.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,8 +36,8 @@ static uint32_t next_random(uint32_t *state)
     return *state;
 }
 
-static int run_mutated(const uint8_t *witness, size_t length, struct tree_slot *room, uint32_t *chance,
-                       const struct ledger_signatures *signatures)
+static int run_mutated(const uint8_t *witness, size_t length, struct tree_slot *room,
+                       uint32_t *chance, const struct ledger_signatures *signatures)
 {
     struct transition_result result;
     size_t kept = next_random(chance) % 8 == 0 ? next_random(chance) % length : length;

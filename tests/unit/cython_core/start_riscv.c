@@ -1,10 +1,12 @@
-/* Start-up code that runs the transition program under Linux user emulation of RV32: the witness is
- * linked in, the five digests are written to standard output as bytes, the exit code is the error. */
+/* Start-up code that runs the transition program under Linux user emulation of RV32: the witness
+ * is linked in, the five digests are written to standard output as bytes, the exit code is the
+ * error. */
 #include "guest/transition.h"
 
 enum { ROOM = 1 << 12, SYSTEM_WRITE = 64, SYSTEM_EXIT = 93 };
 
-__asm__(".section .rodata\n.balign 4\nwitness_start:\n.incbin \"" WITNESS "\"\nwitness_end:\n.text\n");
+__asm__(".section .rodata\n.balign 4\n"
+        "witness_start:\n.incbin \"" WITNESS "\"\nwitness_end:\n.text\n");
 extern const uint8_t witness_start[], witness_end[];
 
 void *memcpy(void *to, const void *from, size_t length)

@@ -169,12 +169,3 @@ def test_malformed_bodies_are_refused(body: bytes, count: int) -> None:
     with pytest.raises(RemoteError, match="block-format"):
         chain.ledger.execute(named(1), chain.head, context, b"\x06" + bytes(90), b"", 0)
     assert not chain.ledger.knows(named(1))
-
-
-def test_funds_are_the_quick_form_of_accounts(seed: int) -> None:
-    chain, states, _ = grown(seed)
-    for block in states:
-        for key in (*KEYS, LEADER):
-            account = chain.ledger.account(key, block)
-            quick = None if account is None else (account.balance, account.nonce)
-            assert chain.ledger.funds(key, block) == quick
