@@ -7,7 +7,7 @@ reads Bitcoin only from where it stopped; a reorg drops the blocks above the for
 branch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 import trio
@@ -28,6 +28,9 @@ POLL_SECONDS: Final = 0.2
 TROUBLE_PAUSE_SECONDS: Final = 2.0
 """Pause after Bitcoin could not be reached or answered nonsense."""
 
+BATCH_BLOCKS: Final = 16
+"""Blocks that are asked for at once while catching up: at most 64 MB on the way."""
+
 MEDIAN_BLOCKS: Final = 11
 """Blocks in a median time past (BIP113)."""
 
@@ -36,6 +39,8 @@ class BitcoinSource(Protocol):
     """The few questions that the watcher asks; a bitcoind or the embedded node answers."""
 
     async def call(self, method: str, *parameters: object) -> object: ...
+
+    async def batch(self, calls: Sequence[tuple[str, tuple[object, ...]]]) -> list[object]: ...
 
 
 class BitcoinUnreachableError(Exception):
@@ -121,37 +126,58 @@ class Watcher:
         if self._blocks and self._blocks[-1].hash == best:
             return False
         await self._rewind_to_best_chain()
-        moved = False
         top = int(str(await self._ask("getblockcount")))
-        while self.tip_height < top and await self._append_next():
-            moved = True
-        if moved:
-            self._announce()
-        return moved
-
-    async def _append_next(self) -> bool:
-        """Read the block above the tip. False when the chain moved meanwhile."""
-        height = Height(self.tip_height + 1)
-        block_hash = parse_display_id(str(await self._ask("getblockhash", height)))
-        raw = bytes.fromhex(str(await self._ask("getblock", display_id(block_hash), 0)))
-        try:
-            block = Block.parse(raw)
-        except RemoteError as error:
-            raise BitcoinUnreachableError(f"block {height} does not parse: {error}") from error
-        if block.hash != block_hash:
-            raise BitcoinUnreachableError(f"asked for {display_id(block_hash)}, got another block")
-        if self._blocks and block.header.previous != self._blocks[-1].hash:
+        count = min(BATCH_BLOCKS, top - self.tip_height)
+        if count <= 0:
             return False
+        before = self.tip_height
+        await self._append(await self._read_blocks(Height(before + 1), count))
+        if self.tip_height == before:
+            return False
+        self._announce()
+        return True
+
+    async def _read_blocks(self, first: Height, count: int) -> list[Block]:
+        """Blocks of the node's best chain; what each hashes to is checked."""
+        asked = [("getblockhash", (height,)) for height in range(first, first + count)]
+        names = [str(answer) for answer in await self._ask_all(asked)]
+        raws = await self._ask_all([("getblock", (name, 0)) for name in names])
+        blocks: list[Block] = []
+        for name, raw in zip(names, raws, strict=True):
+            try:
+                block = Block.parse(bytes.fromhex(str(raw)))
+            except (RemoteError, ValueError) as error:
+                raise BitcoinUnreachableError(f"block {name} does not parse: {error}") from error
+            if display_id(block.hash) != name:
+                raise BitcoinUnreachableError(f"asked for block {name}, got another")
+            blocks.append(block)
+        return blocks
+
+    async def _append(self, blocks: list[Block]) -> None:
+        """Take blocks while they follow the tip; the chain may have moved while they were read."""
+        found: list[L1Block] = []
+        try:
+            for block in blocks:
+                if self._blocks and block.header.previous != self._blocks[-1].hash:
+                    break
+                found.append(await self._reduce(block))
+        finally:  # what is in memory is on disk, also when Bitcoin went away in the middle
+            with self._store.write() as transaction:
+                for item in found:
+                    key = item.height.to_bytes(4, "big")
+                    transaction.put(Table.BITCOIN, key, item.encode())
+
+    async def _reduce(self, block: Block) -> L1Block:
+        """Append one block that follows the tip."""
+        height = Height(self.tip_height + 1)
         if len(self._blocks) < MEDIAN_BLOCKS - 1 and not self._times_before:
             first = self._blocks[0].previous if self._blocks else block.header.previous
             self._times_before = await self._times_below(first)
         times = [*self._recent_times(), block.header.time]
         median = sorted(times)[len(times) // 2]
         found = scan_block(self._network, block, height, median, self._watched)
-        with self._store.write() as transaction:
-            transaction.put(Table.BITCOIN, height.to_bytes(4, "big"), found.encode())
         self._blocks.append(found)
-        return True
+        return found
 
     def _recent_times(self) -> list[int]:
         """Times of the ten blocks below the next one."""
@@ -216,6 +242,12 @@ class Watcher:
     def _announce(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
+
+    async def _ask_all(self, asked: Sequence[tuple[str, tuple[object, ...]]]) -> list[object]:
+        try:
+            return await self._source.batch(asked)
+        except (RemoteError, OSError) as error:
+            raise BitcoinUnreachableError(f"{asked[0][0]}: {error}") from error
 
     async def _ask(self, method: str, *parameters: object) -> object:
         try:

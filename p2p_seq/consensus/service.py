@@ -313,9 +313,10 @@ class ConsensusService:
                 self._timer_changed.set()
             case CancelTimer(timer):
                 self._deadlines.pop(timer, None)
-            case ViewEntered(_, leader):
+            case ViewEntered(view, leader):
                 self._building = None
                 self.leader = leader
+                log.debug("view_entered", epoch=epoch, view=view, leader=leader)
             case Finalized():
                 self._to_finalise_send.send_nowait(effect)
             case Evidence():
@@ -537,6 +538,8 @@ class ConsensusService:
                 self._hooks.crash_point("final-before-write")
                 done = self._chain.finalise(digests, event.certificate)
                 self._hooks.crash_point("final-after-write")
+                header = done[-1].block.header
+                log.debug("finalised", epoch=header.epoch, height=header.height)
                 for item in done:
                     self._bodies.pop(item.state.digest, None)
                 self._hooks.finalised(done)

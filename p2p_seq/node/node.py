@@ -316,9 +316,7 @@ async def run_node(
     ready: trio.Event | None = None,
 ) -> None:
     """Run a node until `stop`. Raises OperatorError for everything a person can mend."""
-    from p2p_seq.api.http import serve_api
     from p2p_seq.network.libp2p_network import open_libp2p_network
-    from p2p_seq.node.view import ApiView
 
     signed = load_genesis(loaded)
     genesis = signed.genesis
@@ -341,6 +339,9 @@ async def run_node(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(node.run)
             if loaded.config.api.listen:
+                from p2p_seq.api.http import serve_api
+                from p2p_seq.node.view import ApiView
+
                 nursery.start_soon(serve_api, ApiView(node), loaded.config.api)
             if ready is not None:
                 ready.set()

@@ -1,0 +1,1 @@
+"""Local testnets: one embedded Bitcoin node and N sequencers, each its own process."""
