@@ -181,7 +181,7 @@ def test_witness_versions_without_a_meaning_are_refused(
     "address",
     [
         "bcrt1qqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszps2p4g0",
-        "bcrt1qqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqgpqyqszqqsaj2s5",
+        "bcrt1qqszqgpqyqszqgpqyqszqgpqyqszqgpqyqxzy394",
     ],
 )
 def test_second_spellings_with_a_good_checksum_are_refused(address: str) -> None:
