@@ -12,7 +12,7 @@ CORE = ROOT / "cython_core"
 FUZZ = Path(__file__).with_name("fuzz_tree.c")
 GUEST_FILES = ("guest/tree.c", "guest/blake3.c")
 SEEDS = (1, 2, 3)
-ROUNDS = 25
+ROUNDS = 15
 
 
 def sources() -> list[str]:
@@ -56,7 +56,7 @@ def test_fuzzing_finds_nothing(fuzzer: Path, seed: int) -> None:
     updates, failed, mutations, refused, accepted = counts
     # A run that never met a full memory or a changed root would prove nothing.
     assert updates == 12 * ROUNDS
-    assert failed > 20
+    assert failed > 10
     assert refused + accepted == mutations == 40 * updates
     assert min(refused, accepted) > 100
 
