@@ -49,7 +49,7 @@ async def send_all(node: Libp2pNetwork, to: Libp2pNetwork, payload: bytes, count
     for number in range(count):
         # A full queue has no event: its sender is meant to shed.
         while not node.send(to.local_peer, Channel.TRANSACTIONS, payload):  # noqa: ASYNC110
-            await trio.sleep(0.001)
+            await trio.sleep(0.02)
         if number % 32 == 0:
             await trio.lowlevel.checkpoint()
 
