@@ -29,7 +29,7 @@ async def four_nodes() -> AsyncIterator[list[Libp2pNetwork]]:
             await node.set_members(members)
         with trio.fail_after(20):
             # Streams are open, and the mesh stands, when each has heard of each.
-            while not all(len([p for p in n.peers() if p.connected]) == 3 for n in nodes):  # noqa: ASYNC110
+            while not all(is_linked(node) for node in nodes):  # noqa: ASYNC110
                 await trio.sleep(0.05)
             for node in nodes:
                 node.broadcast(Channel.STAKING, b"hello")
@@ -38,6 +38,10 @@ async def four_nodes() -> AsyncIterator[list[Libp2pNetwork]]:
                     await node.inbox(Channel.STAKING).receive()
         await trio.sleep(1.5)
         yield nodes
+
+
+def is_linked(node: Libp2pNetwork) -> bool:
+    return sum(status.connected for status in node.peers()) == NODES - 1
 
 
 def cpu_s() -> float:

@@ -117,5 +117,6 @@ async def open_attacker(number: int, victim: Network) -> AsyncIterator[Attacker]
         await node.connect(victim.listen_addresses()[0])
         await until(lambda: is_connected(victim, node.local_peer))
         # The attacker's own gossip stream must not replace the hostile one later.
-        await until(lambda: node._host.get_id() in victim._pubsub._reading)  # type: ignore[attr-defined]
+        pubsub: Any = victim._pubsub  # type: ignore[attr-defined]
+        await until(lambda: node._host.get_id() in pubsub._reading)
         yield Attacker(node, victim.local_peer)
