@@ -248,8 +248,11 @@ async def get_metrics(request: Request) -> Response:
     return Response(view_of(request).metrics(), headers={"content-type": METRICS_TYPE})
 
 
-def refuse_unknown_query(request: Request) -> None:
-    """No path has query parameters: a misspelt one must not be ignored in silence."""
+async def refuse_unknown_query(request: Request) -> None:
+    """No path has query parameters: a misspelt one must not be ignored in silence.
+
+    Async only because the framework sends plain functions to a thread.
+    """
     if request.url.query:
         name = next(iter(request.query_params), request.url.query)
         raise problems.ApiProblem(

@@ -93,6 +93,10 @@ class Mempool:
         """Admit the transactions of a batch whose signatures hold; None for each that is in now."""
         return [self.admit(payload, one, is_local=is_local) for one in parsed]
 
+    def judge_batch(self, payload: bytes, parsed: Iterable[Parsed]) -> list[Rejection | None]:
+        """`judge` for each transaction of a batch, as if it came alone."""
+        return [self.judge(payload, one) for one in parsed]
+
     def admit(self, payload: bytes, parsed: Parsed, *, is_local: bool = False) -> Rejection | None:
         """Admit one transaction of `payload`, whose signature holds. None when it is in now."""
         reason = self.judge(payload, parsed)
@@ -410,3 +414,7 @@ class Mempool:
             if entry.is_local and not self._blocks.hold(entry.txid):
                 found.append(entry.encoded)
         return found
+
+    def heap_sizes(self) -> tuple[int, int]:
+        """Items of the two heaps, dead ones included."""
+        return self._ranking.sizes()

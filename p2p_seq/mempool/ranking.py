@@ -28,6 +28,10 @@ class Ranking:
         self._floor: list[Item] = []
         """`(rank, -sequence, entry)` of all entries."""
 
+    def sizes(self) -> tuple[int, int]:
+        """Items of the heads and of the floor, dead ones included."""
+        return len(self._heads), len(self._floor)
+
     def add_head(self, entry: Entry) -> None:
         """`entry` is the next executable one of its sender."""
         heapq.heappush(self._heads, (-entry.rate, entry.sequence, entry))

@@ -5,7 +5,7 @@ trip to the signature workers and one message to the other sequencers instead of
 transaction. What arrives while a batch is being checked makes the next batch, so batches grow
 with the load.
 
-The order of work is: parse, ask the rules (`Mempool.judge`), check the signatures of what passed,
+The order of work is: parse, ask the rules (`judge_batch`), check the signatures of what passed,
 admit. A transaction that the rules refuse never costs a signature check, and none is checked
 twice: ids with their signatures are remembered for the blocks that will carry them
 (`check_block`).
@@ -24,13 +24,13 @@ from typing import Final
 
 import trio
 
-from p2p_seq.mempool.core import Mempool
 from p2p_seq.mempool.types import (
     Outcome,
     Parsed,
     Rejection,
     SelectionLimits,
     TransactionParser,
+    TransactionPool,
 )
 from p2p_seq.mempool.verified import VerifiedSignatures, triples_of
 from p2p_seq.mempool.wire import (
@@ -113,7 +113,7 @@ class MempoolService:
 
     def __init__(
         self,
-        pool: Mempool,
+        pool: TransactionPool,
         parser: TransactionParser,
         workers: SignatureWorkers,
         network: Network,
@@ -187,7 +187,7 @@ class MempoolService:
         return parsed
 
     def abandon(self, block: bytes) -> None:
-        """`Mempool.abandon`, and wakes who waits for transactions."""
+        """The pool's `abandon`, and wakes who waits for transactions."""
         self.pool.abandon(block)
         self._admitted.unpark_all()
 
@@ -242,7 +242,7 @@ class MempoolService:
         unknown: list[list[Parsed]] = []
         for submission in submissions:
             payload = submission.payload
-            submission.reasons = [self.pool.judge(payload, one) for one in submission.parsed]
+            submission.reasons = self.pool.judge_batch(payload, submission.parsed)
             passed = [
                 one
                 for one, reason in zip(submission.parsed, submission.reasons, strict=True)
@@ -266,22 +266,25 @@ class MempoolService:
     def _finish(self, submission: _Submission, checked: list[Parsed], verdicts: bytes) -> None:
         """Admit what holds, note what does not, and release the submitter."""
         payload = submission.payload
+        forged: set[int] = set()
         if 0 in verdicts:
             forged = {id(one) for one, holds in zip(checked, verdicts, strict=True) if not holds}
-            self._verified.add(payload, [one for one in checked if id(one) not in forged])
+            checked = [one for one in checked if id(one) not in forged]
             if submission.peer is not None:
                 self._network.penalize(submission.peer, PenaltyReason.INVALID_MESSAGE)
-        else:
-            forged = set()
-            self._verified.add(payload, checked)
-        is_local = submission.is_forwarded
-        for index, one in enumerate(submission.parsed):
-            if submission.reasons[index] is None:
-                submission.reasons[index] = (
-                    Rejection.SIGNATURE
-                    if id(one) in forged
-                    else self.pool.admit(payload, one, is_local=is_local)
-                )
+        self._verified.add(payload, checked)
+        reasons = submission.reasons
+        for index, one in enumerate(submission.parsed if forged else ()):
+            if id(one) in forged:
+                reasons[index] = Rejection.SIGNATURE
+        waiting = [index for index, reason in enumerate(reasons) if reason is None]
+        admitted = self.pool.admit_batch(
+            payload,
+            [submission.parsed[index] for index in waiting],
+            is_local=submission.is_forwarded,
+        )
+        for index, reason in zip(waiting, admitted, strict=True):
+            reasons[index] = reason
         self._count(submission.reasons)
         submission.finished.set()
 

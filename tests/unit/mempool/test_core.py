@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from p2p_seq.mempool.core import Mempool
+from p2p_seq.mempool.native import NativeMempool
 from p2p_seq.mempool.types import (
     REJECTION_HELP,
     Account,
@@ -14,6 +15,7 @@ from p2p_seq.mempool.types import (
     Rejection,
     SelectionLimits,
     SenderStatus,
+    TransactionPool,
 )
 from p2p_seq.protocol.transactions import Order
 from p2p_seq.protocol.types import BlockHeight
@@ -27,35 +29,50 @@ from tests.unit.mempool.support import (
     withdraw,
 )
 
+POOLS: dict[str, type[Mempool] | type[NativeMempool]] = {
+    "pure": Mempool,
+    "native": NativeMempool,
+}
+pool_class: type[Mempool] | type[NativeMempool] = Mempool
+
+
+@pytest.fixture(params=POOLS, autouse=True)
+def _each_pool(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test runs on both."""
+    monkeypatch.setitem(globals(), "pool_class", POOLS[request.param])
+
+
 EVERYTHING = SelectionLimits(10_000, 10**9, 10**12)
 
 
 def pool_with(
     balances: dict[int, int], limits: PoolLimits | None = None, nonce: int = 0
-) -> tuple[Mempool, DictLedger]:
+) -> tuple[TransactionPool, DictLedger]:
     ledger = DictLedger({key(name): Account(sats, nonce) for name, sats in balances.items()})
     ledger.accounts[key(999)] = Account(1_000, 0)
-    return Mempool(ledger, PRICES, limits), ledger
+    return pool_class(ledger, PRICES, limits), ledger
 
 
-def admit(pool: Mempool, *orders: Order) -> list[Rejection | None]:
+def admit(pool: TransactionPool, *orders: Order) -> list[Rejection | None]:
     payload = unsigned_batch(*orders)
     return pool.admit_batch(payload, parse(payload))
 
 
 def chosen(
-    pool: Mempool, limits: SelectionLimits = EVERYTHING, ancestors: tuple[bytes, ...] = ()
+    pool: TransactionPool, limits: SelectionLimits = EVERYTHING, ancestors: tuple[bytes, ...] = ()
 ) -> list[tuple[bytes, int, int]]:
     """`(sender, nonce, fee)` of the selection, in its order."""
     return [(one[3], one[5], one[6]) for one in parse(pool.select(limits, ancestors).transactions)]
 
 
-def include(pool: Mempool, block: bytes, height: int, *orders: Order) -> None:
+def include(pool: TransactionPool, block: bytes, height: int, *orders: Order) -> None:
     payload = unsigned_batch(*orders)
     pool.include(block, BlockHeight(height), payload, parse(payload))
 
 
-def finalise(pool: Mempool, ledger: DictLedger, block: bytes, height: int, *orders: Order) -> None:
+def finalise(
+    pool: TransactionPool, ledger: DictLedger, block: bytes, height: int, *orders: Order
+) -> None:
     parsed = parse(unsigned_batch(*orders))
     for one in parsed:
         assert ledger.execute(one)
@@ -120,7 +137,7 @@ def test_an_unknown_kind_has_no_price() -> None:
     payload = unsigned_batch(transfer(1, 0))
     offset, length, txid, sender, _, nonce, fee, amount = parse(payload)[0]
     unknown = (offset, length, txid, sender, 9, nonce, fee, amount)
-    assert pool.admit(payload, unknown) is Rejection.KIND
+    assert pool.admit_batch(payload, [unknown]) == [Rejection.KIND]
 
 
 def test_every_reason_says_why_and_what_to_do() -> None:
@@ -434,8 +451,7 @@ def test_a_node_that_never_proposes_keeps_its_heaps_small() -> None:
     for nonce in range(4_000):
         admit(pool, transfer(1, nonce))
         finalise(pool, ledger, b"%d" % nonce, nonce + 1, transfer(1, nonce))
-    assert len(pool._ranking._heads) <= 1_100
-    assert len(pool._ranking._floor) <= 1_100
+    assert max(pool.heap_sizes()) <= 1_100
 
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(PoolLimits)])

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from p2p_seq.mempool.core import Mempool
-from p2p_seq.mempool.types import Account, Parsed, PoolLimits, Rejection, SelectionLimits
+from p2p_seq.mempool.native import NativeMempool
+from p2p_seq.mempool.types import (
+    Account,
+    Parsed,
+    PoolLimits,
+    Rejection,
+    SelectionLimits,
+    TransactionPool,
+)
 from p2p_seq.protocol.types import BlockHeight
 from tests.unit.mempool.support import (
     PRICES,
@@ -68,11 +76,13 @@ class Block:
 
 
 class PoolMachine(RuleBasedStateMachine):
+    pool_class: type[Mempool] | type[NativeMempool] = Mempool
+
     def __init__(self) -> None:
         super().__init__()
         self.ledger = DictLedger({key(name): Account(20_000, 0) for name in SENDERS})
         self.ledger.accounts[key(999)] = Account(1_000, 0)
-        self.pool = Mempool(self.ledger, PRICES, LIMITS)
+        self.pool: TransactionPool = self.pool_class(self.ledger, PRICES, LIMITS)
         self.waiting: list[Waiting] = []
         self.chain: list[Block] = []
         self.final: set[bytes] = set()
@@ -191,7 +201,7 @@ class PoolMachine(RuleBasedStateMachine):
         )
         payload = unsigned_batch(order)
         parsed = parse(payload)[0]
-        assert self.pool.admit(payload, parsed) == self.model_admit(parsed, payload)
+        assert self.pool.admit_batch(payload, [parsed]) == [self.model_admit(parsed, payload)]
 
     @precondition(lambda self: len(self.chain) < 3)
     @rule()
@@ -277,5 +287,12 @@ class PoolMachine(RuleBasedStateMachine):
             assert status.pending_cost == sum(one.cost for one in self.queue(key(name)).values())
 
 
-PoolMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
-TestPoolAgainstModel = PoolMachine.TestCase
+class NativePoolMachine(PoolMachine):
+    pool_class = NativeMempool
+
+
+STEPS = settings(max_examples=120, stateful_step_count=50, deadline=None)
+PoolMachine.TestCase.settings = STEPS
+NativePoolMachine.TestCase.settings = STEPS
+TestPureAgainstModel = PoolMachine.TestCase
+TestNativeAgainstModel = NativePoolMachine.TestCase

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pytest
 import trio
 
-from p2p_seq.mempool.core import Mempool
+from p2p_seq.mempool.native import NativeMempool
 from p2p_seq.mempool.service import MempoolService, ServiceLimits, SubmissionReason
-from p2p_seq.mempool.types import Account, Rejection, SelectionLimits
+from p2p_seq.mempool.types import Account, Rejection, SelectionLimits, TransactionPool
 from p2p_seq.mempool.verified import VerifiedSignatures, signature_of, triples_of
 from p2p_seq.mempool.wire import (
     BATCH_BYTES_MAX,
@@ -74,7 +74,7 @@ class Node:
     ledger: DictLedger
 
     @property
-    def pool(self) -> Mempool:
+    def pool(self) -> TransactionPool:
         return self.service.pool
 
     def waiting(self) -> bytes:
@@ -85,7 +85,7 @@ def new_node(world: SimulatedWorld, name: str, limits: ServiceLimits | None = No
     ledger = DictLedger({signed_key(number): Account(10**9, 0) for number in range(6)})
     ledger.accounts[key(999)] = Account(1_000, 0)
     network, workers = world.join(peer_named(name)), CountingWorkers()
-    service = MempoolService(Mempool(ledger, PRICES), TwinParser(), workers, network, limits)
+    service = MempoolService(NativeMempool(ledger, PRICES), TwinParser(), workers, network, limits)
     return Node(service, network, workers, ledger)
 
 

@@ -1,0 +1,1 @@
+"""The mempool's rules, compiled."""
