@@ -186,6 +186,10 @@ class MempoolService:
         self._verified.add(transactions, unknown)
         return parsed
 
+    def remember_verified(self, transactions: bytes, parsed: Sequence[Parsed]) -> None:
+        """These signatures hold (of a final block that was fetched, of an own wallet): no check."""
+        self._verified.add(transactions, parsed)
+
     def abandon(self, block: bytes) -> None:
         """The pool's `abandon`, and wakes who waits for transactions."""
         self.pool.abandon(block)

@@ -1,4 +1,6 @@
-"""BIP340 checks: the bare loop, a batch through a worker, and what the worker adds to its latency."""
+"""BIP340 checks: the bare loop, a batch through a worker, and what the worker adds to its
+latency.
+"""
 
 import hashlib
 import time
