@@ -41,7 +41,9 @@ class Level(IntEnum):
 
 
 LIBRARY_ROOM: Final = "library"
-"""Room of records that come through the standard logging module."""
+"""Outer room of libraries' records that come through the standard logging module."""
+
+OWN_PACKAGE: Final = "p2p_seq"
 
 
 class Levels:
@@ -116,13 +118,27 @@ class _RoomFilter:
         return event
 
 
-class _LibraryHandler(logging.Handler):
+def room_of_record(name: str) -> str:
+    """Our own modules' records belong to their room, all others to their library."""
+    parts = name.split(".")
+    if parts[0] == OWN_PACKAGE and len(parts) > 1:
+        return parts[1]
+    return f"{LIBRARY_ROOM}.{parts[0]}"
+
+
+class _RecordHandler(logging.Handler):
     """Turns records of the standard logging module into events."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        log = room_logger(f"{LIBRARY_ROOM}.{record.name.partition('.')[0]}")
-        level = Level.ERROR if record.levelno >= Level.ERROR else Level.WARNING
-        log.log(level, "library_record", logger=record.name, text=record.getMessage())
+        level = max(level for level in Level if level <= max(record.levelno, Level.DEBUG))
+        log = room_logger(room_of_record(record.name))
+        log.log(
+            level,
+            "library_record",
+            logger=record.name,
+            text=record.getMessage(),
+            exc_info=record.exc_info,
+        )
 
 
 def _processors(levels: Levels, *, is_json: bool, colors: bool) -> list[Any]:
@@ -174,8 +190,9 @@ def configure_logs(
     if node is not None:
         structlog.contextvars.bind_contextvars(node=node)
     root = logging.getLogger()
-    root.handlers = [_LibraryHandler()]
+    root.handlers = [_RecordHandler()]
     root.setLevel(logging.WARNING)
+    logging.getLogger(OWN_PACKAGE).setLevel(int(levels.lowest))
 
 
 def room_logger(room: str) -> Any:

@@ -106,6 +106,6 @@ class Metrics:
         self.settlements = self._counter("settlements_buried", "Settlements buried on Bitcoin.")
         self.disk_free_bytes = self._gauge("disk_free_bytes", "Free bytes where the home is.")
 
-    def exposition(self) -> bytes:
+    def render(self) -> bytes:
         """All figures in Prometheus' text format; its media type is `CONTENT_TYPE`."""
         return generate_latest(self.registry)

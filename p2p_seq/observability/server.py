@@ -33,7 +33,7 @@ def answer(metrics: Metrics, is_missing: ReadyProbe, method: bytes, target: byte
     if method not in (b"GET", b"HEAD"):
         return 405, "text/plain", b"only GET\n"
     if path == b"/metrics":
-        return 200, CONTENT_TYPE, metrics.exposition()
+        return 200, CONTENT_TYPE, metrics.render()
     if path == b"/livez":
         return 200, "text/plain", b"alive\n"
     if path == b"/readyz":

@@ -27,12 +27,13 @@ class Terminal(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def _restored() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    root, own = logging.getLogger(), logging.getLogger("p2p_seq")
+    handlers, level, own_level = list(root.handlers), root.level, own.level
     yield
     structlog.reset_defaults()
     structlog.contextvars.clear_contextvars()
     root.handlers, root.level = handlers, level
+    own.setLevel(own_level)
 
 
 def events(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -150,14 +151,29 @@ def test_long_texts_are_cut() -> None:
 def test_records_of_libraries_become_events() -> None:
     stream = io.StringIO()
     configure_logs("info,library.noisy=error", "json", stream)
-    logging.getLogger("libp2p.host").warning("peer %s left", "x")
-    logging.getLogger("libp2p.host").info("not shown")
+    logging.getLogger("hypercorn.error").warning("peer %s left", "x")
+    logging.getLogger("hypercorn.error").info("not shown")
     logging.getLogger("noisy.part").warning("not shown either")
     (event,) = events(stream)
     assert (event["event"], event["room"], event["logger"], event["text"], event["level"]) == (
         "library_record",
-        "library.libp2p",
-        "libp2p.host",
+        "library.hypercorn",
+        "hypercorn.error",
         "peer x left",
         "warning",
     )
+
+
+def test_records_of_our_modules_belong_to_their_room() -> None:
+    stream = io.StringIO()
+    configure_logs("network=debug,*=error", "json", stream)
+    logging.getLogger("p2p_seq.network.gossip").debug("heard")
+    logging.getLogger("p2p_seq.bitcoin.rpc").warning("not shown")
+    try:
+        raise RuntimeError("gone")
+    except RuntimeError:
+        logging.getLogger("p2p_seq.network.direct").exception("lost")
+    heard, lost = events(stream)
+    assert (heard["room"], heard["level"], heard["text"]) == ("network", "debug", "heard")
+    assert (lost["room"], lost["level"]) == ("network", "error")
+    assert "RuntimeError: gone" in lost["exception"]

@@ -32,9 +32,9 @@ def test_each_node_has_its_own_figures() -> None:
     first, second = Metrics(), Metrics()
     first.height.set(7)
     first.transactions.labels("applied").inc(3)
-    assert b"p2pseq_finalised_height 7.0" in first.exposition()
-    assert b'p2pseq_transactions_finalised_total{outcome="applied"} 3.0' in first.exposition()
-    assert b"p2pseq_finalised_height 0.0" in second.exposition()
+    assert b"p2pseq_finalised_height 7.0" in first.render()
+    assert b'p2pseq_transactions_finalised_total{outcome="applied"} 3.0' in first.render()
+    assert b"p2pseq_finalised_height 0.0" in second.render()
 
 
 def test_every_declared_figure_is_made_and_described() -> None:
