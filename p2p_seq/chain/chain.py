@@ -122,7 +122,7 @@ class Chain:
         store: ChainStore,
         watcher: Watcher,
         check_signatures: CheckSignatures,
-        on_accepted: Callable[[Accepted], None] = lambda accepted: None,
+        on_accepted: Callable[[Accepted], None],
     ) -> None:
         self.genesis = genesis
         self.params = genesis.params
@@ -194,6 +194,7 @@ class Chain:
             digest=digest,
             root=summary.root,
             encoded=block.encode(),
+            records=block.body.records,
             receipts=b"",
             txids=(),
             names=names,
@@ -656,6 +657,7 @@ class Chain:
                     digest,
                     candidate.state.state_root,
                     candidate.block.encode(),
+                    candidate.block.body.records,
                     candidate.receipts,
                     [item[2] for item in candidate.parsed],
                     changes.names,

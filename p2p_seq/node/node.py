@@ -27,7 +27,7 @@ from p2p_seq.mempool.types import PoolLimits, Prices
 from p2p_seq.network.limits import NetworkLimits
 from p2p_seq.network.types import Network
 from p2p_seq.node.accounts import FinalAccounts
-from p2p_seq.node.config import LoadedConfig
+from p2p_seq.node.config import LoadedConfig, parse_address
 from p2p_seq.node.crash import crash_hook
 from p2p_seq.node.home import locked_home
 from p2p_seq.node.members import MemberDirectory
@@ -145,6 +145,8 @@ class Node:
         self.sync = SyncService(self.chain, network, self._finalised)
         self.members = MemberDirectory(network, loaded.config.network.bootstrap, self._member_keys)
         self.is_ready = False
+        self.beat = trio.current_time()
+        """When the loop last turned, by `_beat`."""
 
     def _make_watcher(self) -> Watcher:
         genesis = self.genesis
@@ -248,6 +250,7 @@ class Node:
     async def run(self) -> None:
         """Run every service until cancelled."""
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._beat)
             nursery.start_soon(self.watcher.run)
             nursery.start_soon(self.members.run)
             nursery.start_soon(self.mempool.run)
@@ -279,6 +282,11 @@ class Node:
         anchor = self.genesis.draft.anchor_height
         by_bitcoin = self.params.epoch_of_height(anchor, self.watcher.tip_height)
         self.signer.observe_epoch(max(self.chain.final.epoch, by_bitcoin))
+
+    async def _beat(self) -> None:
+        while True:
+            self.beat = trio.current_time()
+            await trio.sleep(1)
 
     async def _wake_consensus(self) -> None:
         while True:
@@ -339,10 +347,14 @@ async def run_node(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(node.run)
             if loaded.config.api.listen:
-                from p2p_seq.api.http import serve_api
+                from p2p_seq.api.http import ApiLimits, open_api
                 from p2p_seq.node.view import ApiView
 
-                nursery.start_soon(serve_api, ApiView(node), loaded.config.api)
+                section = loaded.config.api
+                limits = ApiLimits(section.requests_max, section.body_bytes_max)
+                host, port = parse_address(section.listen)
+                url = await stack.enter_async_context(open_api(ApiView(node), host, port, limits))
+                log.info("api_listens", url=url)
             if ready is not None:
                 ready.set()
             await stop.wait()

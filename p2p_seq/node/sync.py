@@ -2,9 +2,9 @@
 
 Serves full nodes, which follow only this way, and sequencers that were away for longer than one
 epoch. A range ends with a block that has a finality certificate of its own, within one epoch, so
-the set that must have signed is always known. Nothing of a peer is believed: the certificate must hold,
-the blocks must link, and every block is re-executed with its signatures (a header that says another
-root than execution gives is refused).
+the set that must have signed is always known. Nothing of a peer is believed: the certificate must
+hold, the blocks must link, and every block is re-executed with its signatures (a header that says
+another root than execution gives is refused).
 """
 
 from collections.abc import Callable, Sequence

@@ -11,9 +11,16 @@ from typing import Final
 
 from p2p_seq.consensus.types import CertificateRecord, ProposalRecord, Record, decode_record
 from p2p_seq.protocol.errors import LocalError
+from p2p_seq.protocol.records import (
+    DepositRecord,
+    PayoutRecord,
+    SettlementRecord,
+    decode_records,
+)
 from p2p_seq.protocol.seals import SealedEpoch
 from p2p_seq.protocol.stakes import StakeRecord
-from p2p_seq.protocol.types import BlockHeight, Epoch, Hash32
+from p2p_seq.protocol.transactions import RECEIPT_BYTES
+from p2p_seq.protocol.types import BlockHeight, Epoch, Hash32, OutPoint
 from p2p_seq.protocol.votes import Certificate
 from p2p_seq.storage.store import Store, WriteTransaction
 from p2p_seq.storage.tables import Table
@@ -23,6 +30,14 @@ META_TIP: Final = b"final-tip"
 
 BRIDGES_KEPT: Final = 2
 """Bridge states kept on disk: the tip's and the one before."""
+
+RECEIPT_PAYOUT_OFFSET: Final = 16
+"""Where a receipt names its payout (`protocol/transactions.py`)."""
+
+NO_PAYOUT: Final = bytes(8)
+
+FIRST_PAYOUT: Final = 2
+"""Output of a settlement that pays its first payout (PROTOCOL.md section 2)."""
 
 NAME_BYTES: Final = 33
 VALUE_BYTES: Final = 64
@@ -37,6 +52,8 @@ class FinalBlock:
     root: Hash32
     """State root after the block."""
     encoded: bytes
+    records: bytes
+    """Bitcoin-derived records of the block."""
     receipts: bytes
     txids: Sequence[bytes]
     names: bytes
@@ -110,6 +127,8 @@ class ChainStore:
             change.put(Table.STAKES, record.consensus_key, key + record.encode())
         if block.sealed is not None:
             change.put(Table.SEALS, _number(block.sealed.epoch), block.sealed.encode())
+        _index_payouts(change, block)
+        _index_records(change, block)
 
     def tip(self) -> Tip | None:
         """None before genesis was written."""
@@ -171,6 +190,43 @@ class ChainStore:
         if value is None:
             return None
         return BlockHeight(int.from_bytes(value[:8], "big")), int.from_bytes(value[8:], "big")
+
+    def settled(self, last_epoch: int) -> tuple[Hash32, int] | None:
+        """Bitcoin txid and fee version of the buried settlement that ends with this epoch."""
+        with self.store.read() as view:
+            value = view.get(Table.SETTLED, _number(last_epoch))
+        return None if value is None else (Hash32(value[:32]), int.from_bytes(value[32:36], "big"))
+
+    def settlement_of(self, epoch: Epoch) -> tuple[int, Hash32] | None:
+        """(last epoch, Bitcoin txid) of the buried settlement that covers an epoch."""
+        with self.store.read() as view:
+            for key, value in view.scan(Table.SETTLED, start=_number(epoch)):
+                return int.from_bytes(key, "big"), Hash32(value[:32])
+        return None
+
+    def payout_source(self, payout_id: int) -> tuple[Hash32, BlockHeight] | None:
+        """The ledger transaction that burnt for a payout, and its block's height."""
+        with self.store.read() as view:
+            value = view.get(Table.PAYOUTS, _number(payout_id))
+        if value is None:
+            return None
+        return Hash32(value[:32]), BlockHeight(int.from_bytes(value[32:], "big"))
+
+    def payout_paid(self, payout_id: int) -> tuple[Epoch, int] | None:
+        """(last epoch of the settlement, output index) of a paid payout."""
+        with self.store.read() as view:
+            value = view.get(Table.PAID, _number(payout_id))
+        if value is None:
+            return None
+        return Epoch(int.from_bytes(value[:8], "big")), int.from_bytes(value[8:], "big")
+
+    def minted(self, outpoint: OutPoint) -> tuple[Epoch, int] | None:
+        """(last epoch of the sweeping settlement, satoshi credited) of a minted deposit."""
+        with self.store.read() as view:
+            value = view.get(Table.MINTED, outpoint.txid + outpoint.vout.to_bytes(4, "big"))
+        if value is None:
+            return None
+        return Epoch(int.from_bytes(value[:8], "big")), int.from_bytes(value[8:], "big")
 
     def final_range(
         self, first: BlockHeight, count_max: int, bytes_max: int
@@ -267,6 +323,34 @@ class ChainStore:
         with self.store.read() as view:
             rows = list(view.scan(Table.SETTLEMENTS, prefix=_number(epoch)))
         return [(int.from_bytes(key[8:12], "big"), value) for key, value in rows]
+
+
+def _index_payouts(change: WriteTransaction, block: FinalBlock) -> None:
+    """Which transaction burnt for which payout: from the receipts."""
+    for index, txid in enumerate(block.txids):
+        start = RECEIPT_BYTES * index + RECEIPT_PAYOUT_OFFSET
+        payout = block.receipts[start : start + 8]
+        if payout != NO_PAYOUT:
+            change.put(Table.PAYOUTS, payout, txid + _number(block.height))
+
+
+def _index_records(change: WriteTransaction, block: FinalBlock) -> None:
+    """What a buried settlement swept and paid."""
+    settled: SettlementRecord | None = None
+    payouts = 0
+    for record in decode_records(block.records):
+        if isinstance(record, SettlementRecord):
+            settled = record
+            row = record.txid + record.version.to_bytes(4, "big") + _number(block.height)
+            change.put(Table.SETTLED, _number(record.last_epoch), row)
+        elif isinstance(record, DepositRecord) and settled is not None:
+            key = record.outpoint.txid + record.outpoint.vout.to_bytes(4, "big")
+            row = _number(settled.last_epoch) + _number(record.value - record.fee)
+            change.put(Table.MINTED, key, row)
+        elif isinstance(record, PayoutRecord) and settled is not None:
+            row = _number(settled.last_epoch) + (FIRST_PAYOUT + payouts).to_bytes(4, "big")
+            change.put(Table.PAID, _number(record.payout_id), row)
+            payouts += 1
 
 
 def _height_of(encoded_block: bytes) -> int:
