@@ -52,6 +52,17 @@ def build_witness(
         )
         if opened != (index == 0):
             raise ValueError(f"block {index} does not continue one batch")
+    return assemble_witness(recorder, tree, constants, blocks, frame)
+
+
+def assemble_witness(
+    recorder: BatchRecorder,
+    tree: StateTree,
+    constants: bytes,
+    blocks: Sequence[BatchBlock],
+    frame: OutputsFrame | None,
+) -> bytes:
+    """The witness of the blocks that `recorder` has executed over `tree`, whatever they are."""
     if frame is not None:
         recorder.touch_outputs(frame.encode())
     leaves = recorder.leaves()

@@ -81,5 +81,23 @@ def test_the_budget_runs_out_and_comes_back_with_the_next_epoch() -> None:
     chain.block([], orders)
 
 
+@pytest.mark.parametrize(("spare", "batch"), [(0, 0), (-1, 1)])
+def test_a_block_that_just_fits_stays_in_its_batch(spare: int, batch: int) -> None:
+    """Epoch 0's opening (40,000) and one block of 10 transfers (70,000) fill a batch exactly."""
+    limit = 40_000 + 70_000 + spare
+    chain = Chain(params=replace(SMALL, epoch_cycle_limit=4 * limit, batches_per_epoch=4))
+    chain.block([], orders_of(10, 0))
+    chain.check()
+    assert chain.ledger.accumulator(chain.head).batch == batch
+
+
+def test_user_blocks_may_reach_nine_tenths_and_no_more() -> None:
+    """Epoch 0's opening (36,000) and a block of five transfers (54,000) use 90,000 in all."""
+    prices = replace(SMALL, cycles_transfer=9_000, cycles_other=9_000, batches_per_epoch=1)
+    Chain(params=replace(prices, epoch_cycle_limit=100_000)).block([], orders_of(5, 0))
+    with pytest.raises(RemoteError, match="block-budget"):
+        Chain(params=replace(prices, epoch_cycle_limit=99_990)).block([], orders_of(5, 0))
+
+
 def test_records_fit_into_the_reserve() -> None:
     assert system_records_per_epoch(PARAMS) == 150

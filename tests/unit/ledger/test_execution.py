@@ -1,6 +1,7 @@
 """The program against the model, rule by rule and over random chains."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -32,6 +33,7 @@ from tests.unit.ledger.chains import (
     BAD_SCRIPTS,
     KEYS,
     LEADER,
+    PARAMS,
     SCRIPTS,
     Chain,
     random_order,
@@ -207,6 +209,7 @@ def contradictions(chain: Chain) -> dict[str, list[Record]]:
     good = settlement(chain, [(ALICE, 50_000)], payouts=(1,))
     head = good[0]
     assert isinstance(head, SettlementRecord)
+    pool = chain.model.state.fee_pool
 
     def changed(**fields: object) -> list[Record]:
         values = {name: getattr(head, name) for name in SettlementRecord.__slots__}
@@ -215,7 +218,9 @@ def contradictions(chain: Chain) -> dict[str, list[Record]]:
     stake = StakeLeafRecord(BOB, ZERO32, Epoch(1), Epoch(2), Height(5))
     return {
         "vault value": changed(vault_value=Sats(head.vault_value + 1)),
-        "fee over the pool": changed(fee=Sats(2**40)),
+        "fee over the pool": changed(
+            fee=Sats(pool + 1), vault_value=Sats(head.vault_value + head.fee - pool - 1)
+        ),
         "epoch not over": changed(last_epoch=Epoch(chain.epoch + 1)),
         "epoch settled before": changed(last_epoch=Epoch(0)),
         "absurd rate": changed(rate=SatsPerKvb(2**41)),
@@ -287,6 +292,21 @@ def test_a_block_of_another_epoch_is_refused() -> None:
     with pytest.raises(RemoteError) as caught:
         chain.block([], [], epoch=2)
     assert str(caught.value) == "block-context: block at height 2"
+
+
+@pytest.mark.parametrize("price", [1, 2, 3, 99, 101, 333, 9_999])
+def test_fees_split_with_the_rest_to_the_pool(price: int) -> None:
+    chain = Chain(params=replace(PARAMS, fee_transfer=price, fee_withdraw=price + 1))
+    chain.fund(100_250, 100_250)
+    before = chain.ledger.totals(chain.head)
+    chain.block([], [pay(chain, ALICE, BOB, 2_000, fee=price + 2_000)])
+    after, leader = chain.ledger.totals(chain.head), chain.ledger.account(LEADER, chain.head)
+    assert leader is not None
+    assert leader.balance == price * 40 // 100 + 2_000
+    assert after.insurance - before.insurance == price * 20 // 100
+    assert after.fee_pool - before.fee_pool == price - price * 40 // 100 - price * 20 // 100
+    chain.block([], [burn(chain, ALICE, 1_000 + price)])
+    chain.check()
 
 
 @settings(max_examples=25)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cython_core.ledger._ledger import LedgerFault, run_transition
-from p2p_seq.ledger.witness import BatchBlock, build_witness
+from cython_core.ledger._ledger import BatchRecorder, LedgerFault, run_transition
+from p2p_seq.ledger.witness import BatchBlock, assemble_witness, build_witness
 from p2p_seq.protocol.state import OutputsFrame
 from p2p_seq.protocol.tags import Tag, tagged_hash
 from p2p_seq.protocol.types import Hash32
@@ -165,6 +165,37 @@ def test_the_second_half_of_a_batch_is_no_batch() -> None:
     chain.ledger.move_to(middle)
     with pytest.raises(ValueError, match="block 0 does not continue one batch"):
         build_witness(chain.ledger.native.tree, chain.constants, chain.batch[1:], None)
+
+
+def test_the_program_refuses_the_second_half_of_a_batch() -> None:
+    chain, before = one_block_chain()
+    chain.ledger.move_to(before)
+    native = chain.ledger.native
+    half = chain.batch[1:]
+    first = chain.batch[0]
+    native.execute(
+        first.context.encode(), first.records, first.transactions, first.transaction_count
+    )
+    recorder = BatchRecorder(native.tree, chain.constants)
+    for block in half:
+        recorder.execute(
+            block.context.encode(), block.records, block.transactions, block.transaction_count
+        )
+    witness = assemble_witness(recorder, native.tree, chain.constants, half, None)
+    with pytest.raises(LedgerFault) as caught:
+        run_transition(witness)
+    assert caught.value.code == 10
+
+
+def test_a_hint_too_many_is_refused() -> None:
+    chain, before = one_block_chain()
+    witness = witness_of(chain, before, None)
+    hints, proof = (int.from_bytes(witness[at : at + 4], "big") for at in (16, 20))
+    end = HEAD_BYTES + proof + 4 * hints
+    longer = witness[:16] + (hints + 1).to_bytes(4, "big") + witness[20:end] + bytes(4)
+    with pytest.raises(LedgerFault) as caught:
+        run_transition(longer + witness[end:])
+    assert caught.value.code == 9
 
 
 def test_a_batch_ends_where_the_next_begins() -> None:
