@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import trio
 
+from p2p_seq import __version__
 from p2p_seq.bitcoin.rpc import BitcoinRpc
 from p2p_seq.bitcoin.scan import WatchKind
 from p2p_seq.bitcoin.watcher import Watcher
@@ -34,8 +35,10 @@ from p2p_seq.node.members import MemberDirectory
 from p2p_seq.node.sync import SyncService
 from p2p_seq.node.workers import SignatureWorkers, WorkerLimits, open_signature_workers
 from p2p_seq.observability.logs import room_logger
+from p2p_seq.observability.metrics import Metrics
 from p2p_seq.protocol.errors import OperatorError, RemoteError
 from p2p_seq.protocol.genesis import GENESIS_BYTES_MAX, Genesis, SignedGenesis
+from p2p_seq.protocol.transactions import RECEIPT_BYTES
 from p2p_seq.protocol.types import Hash32, Height
 from p2p_seq.settlement.bridge import BridgeState
 from p2p_seq.settlement.service import SettlementService
@@ -100,14 +103,17 @@ class Latencies:
     def accepted(self, digest: Hash32) -> None:
         self.seen.setdefault(digest, trio.current_time())
 
-    def finalised(self, digest: Hash32) -> None:
+    def finalised(self, digest: Hash32) -> float | None:
+        """Seconds since the block was accepted here; None when it came by catching up."""
         began = self.seen.pop(digest, None)
-        if began is not None:
-            self.milliseconds.append((trio.current_time() - began) * 1_000)
+        taken = None if began is None else trio.current_time() - began
+        if taken is not None:
+            self.milliseconds.append(taken * 1_000)
             del self.milliseconds[:-LATENCY_SAMPLES]
         if len(self.seen) > 4 * LATENCY_SAMPLES:  # proposals that were abandoned
             for stale in list(self.seen)[: 2 * LATENCY_SAMPLES]:
                 del self.seen[stale]
+        return taken
 
 
 class Node:
@@ -133,6 +139,8 @@ class Node:
         self.workers = workers
         self.started_at = trio.current_time()
         self.latencies = Latencies()
+        self.metrics = Metrics()
+        self.metrics.build.labels(__version__, loaded.config.node.role).set(1)
         self.evidence: list[Evidence] = []
         self._crash_point = crash_hook(os.environ, self.params.bitcoin_chain)
         self.watcher = self._make_watcher()
@@ -213,13 +221,26 @@ class Node:
     def _finalised(self, blocks: Sequence[Finalised]) -> None:
         for item in blocks:
             header = item.block.header
-            self.latencies.finalised(item.state.digest)
+            taken = self.latencies.finalised(item.state.digest)
+            if taken is not None:
+                self.metrics.finality_seconds.observe(taken)
+            self.metrics.blocks.inc()
+            self._count_receipts(item.receipts)
             self.mempool.pool.finalise(item.state.digest, header.height, item.parsed)
             if item.sealed is not None:
                 log.info("epoch_sealed", epoch=header.epoch, height=header.height)
         rate = self.chain.ledger.totals().last_rate
         self.mempool.pool.set_prices(Prices.from_params(self.params, rate))
         self.settlement.finalised()
+
+    def _count_receipts(self, receipts: bytes) -> None:
+        """Transactions by outcome: a receipt's first byte is its code, 0 for success."""
+        codes = receipts[::RECEIPT_BYTES]
+        succeeded = codes.count(0)
+        if succeeded:
+            self.metrics.transactions.labels("ok").inc(succeeded)
+        if len(codes) > succeeded:
+            self.metrics.transactions.labels("failed").inc(len(codes) - succeeded)
 
     def _epoch_started(self) -> None:
         self.members.refresh()

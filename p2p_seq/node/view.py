@@ -32,7 +32,6 @@ from p2p_seq.api.types import (
 )
 from p2p_seq.node.journeys import Journeys
 from p2p_seq.node.node import Node
-from p2p_seq.observability.metrics import Metrics
 from p2p_seq.protocol.blocks import Block, BlockKind, Origin
 from p2p_seq.protocol.tags import BitcoinTag, tag4
 from p2p_seq.protocol.transactions import (
@@ -62,8 +61,6 @@ class ApiView:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._journeys = Journeys(node)
-        self._metrics = Metrics()
-        self._metrics.build.labels(__version__, node.loaded.config.node.role).set(1)
 
     # --- the node -------------------------------------------------------------------------------
 
@@ -158,7 +155,7 @@ class ApiView:
         return Readiness(is_ready=not reasons, reasons=reasons)
 
     def metrics(self) -> bytes:
-        node, figures = self._node, self._metrics
+        node, figures = self._node, self._node.metrics
         totals = node.chain.ledger.totals()
         figures.height.set(node.chain.final.header.height)
         figures.epoch.set(node.chain.final.epoch)
@@ -170,8 +167,10 @@ class ApiView:
         figures.vault_sats.set(totals.vault)
         figures.fee_pool_sats.set(totals.fee_pool)
         figures.pending_payouts_sats.set(totals.pending)
+        figures.peers.labels("member").set(sum(p.is_member for p in node.network.peers()))
+        figures.peers.labels("other").set(sum(not p.is_member for p in node.network.peers()))
         figures.disk_free_bytes.set(shutil.disk_usage(node.loaded.home).free)
-        return figures.exposition()
+        return figures.render()
 
     # --- blocks and transactions ----------------------------------------------------------------
 
