@@ -1,10 +1,10 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """The rules of `p2p_seq/mempool/core.py` as extension types: same history, same answers.
 
-The Python twin says what each rule is for; names and structure are the same here, and the same tests run
-on both. Transactions come from the native parser, so their fields are known to be well-formed; the offsets
-are checked once, in `admit_batch` and `judge`. Amounts are sums of satoshi and stay below 2^62 because a
-sender's balance does: larger claims are cut to 2^62, which no balance covers.
+The Python twin says what each rule is for; names and structure are the same here, and the same
+tests run on both. Transactions come from the native parser, so their fields are known to be
+well-formed. Amounts are sums of satoshi and stay below 2^62 because a sender's balance does: larger
+claims are cut to 2^62, which no balance covers.
 """
 
 from heapq import heapify, heappop, heappush
@@ -168,8 +168,6 @@ cdef class Pool:
     def arrivals(self):
         return self.sequence
 
-    # Admission
-
     def admit_batch(self, bytes payload not None, parsed, bint is_local):
         return [self.reasons[self.admit(payload, one, is_local)] for one in parsed]
 
@@ -212,6 +210,9 @@ cdef class Pool:
         return entry
 
     cdef int judge(self, bytes payload, tuple parsed) except -1:
+        # Indexing is unchecked in this file; every tuple passes here before its fields are read.
+        if len(parsed) != 8:
+            raise ValueError("a parsed transaction has eight fields")
         cdef bytes txid = parsed[2]
         if txid in self.entries:
             return DUPLICATE
@@ -351,8 +352,6 @@ cdef class Pool:
         if len(self.floor) > bound or len(self.heads) > bound:
             self.rebuild()
 
-    # Ranking
-
     cdef void add_head(self, Entry entry):
         heappush(self.heads, (-entry.rate, entry.sequence, entry))
 
@@ -373,8 +372,6 @@ cdef class Pool:
                 self.floor.append((rank, -entry.sequence, entry))
         heapify(self.heads)
         heapify(self.floor)
-
-    # Selection
 
     def select(self, Py_ssize_t count, int64_t size, int64_t cycles, ancestors):
         cdef dict next_nonces = {}
@@ -432,8 +429,6 @@ cdef class Pool:
                 return entry
         return <Entry>(heappop(ready)[2]) if ready else None
 
-    # Blocks
-
     cdef bint is_live(self, bytes txid):
         for live in self.blocks.values():
             if txid in live[3]:
@@ -442,6 +437,9 @@ cdef class Pool:
 
     def hold_block(self, bytes block, int64_t height, bytes transactions, parsed):
         if block not in self.blocks:
+            for one in parsed:
+                if len(one) != 8:
+                    raise ValueError("a parsed transaction has eight fields")
             self.blocks[block] = (
                 height,
                 transactions,
@@ -578,8 +576,6 @@ cdef class Pool:
         self.rebuild()
         for entry in too_cheap:
             self.drop_from(entry)
-
-    # Questions
 
     def is_proposed(self, bytes txid):
         """None when it is not here, else whether a live block holds it."""

@@ -3,7 +3,6 @@
 Signature checks have figures of their own (`signatures`). Here the signatures of a batch are
 remembered before it is submitted, which is what "outside signatures" means: nothing else is left
 out.
-out.
 """
 
 import time

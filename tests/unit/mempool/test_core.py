@@ -1,6 +1,7 @@
 """Each rule of the mempool by itself, at its limit and one beyond."""
 
 import dataclasses
+from typing import cast
 
 import pytest
 
@@ -17,6 +18,7 @@ from p2p_seq.mempool.types import (
     SenderStatus,
     TransactionPool,
 )
+from p2p_seq.protocol.params import Params
 from p2p_seq.protocol.transactions import Order
 from p2p_seq.protocol.types import BlockHeight
 from tests.unit.mempool.support import (
@@ -138,6 +140,15 @@ def test_an_unknown_kind_has_no_price() -> None:
     offset, length, txid, sender, _, nonce, fee, amount = parse(payload)[0]
     unknown = (offset, length, txid, sender, 9, nonce, fee, amount)
     assert pool.admit_batch(payload, [unknown]) == [Rejection.KIND]
+
+
+def test_the_compiled_pool_checks_what_it_indexes() -> None:
+    pool = NativeMempool(DictLedger(), PRICES)
+    with pytest.raises(ValueError, match=r"^a parsed transaction has eight fields$"):
+        pool.admit_batch(b"", [(0, 154, bytes(32))])  # type: ignore[list-item]
+    outside = (10, 154, bytes(32), key(1), 1, 0, 100, 5)
+    with pytest.raises(ValueError, match=r"^a parsed transaction lies outside of its payload$"):
+        pool.admit_batch(bytes(20), [outside])
 
 
 def test_every_reason_says_why_and_what_to_do() -> None:
@@ -428,7 +439,8 @@ def test_prices_follow_the_last_buried_rate_rounded_up() -> None:
         cycles_transfer, cycles_other = 6_000, 10_000
         payout_minimum, account_minimum = 1_000, 1_000
 
-    prices = [Prices.from_params(Parameters(), rate) for rate in (0, 1, 1_000, 1_001)]  # type: ignore[arg-type]
+    parameters = cast("Params", Parameters())
+    prices = [Prices.from_params(parameters, rate) for rate in (0, 1, 1_000, 1_001)]
     assert [price.withdraw for price in prices] == [20, 21, 106, 107]
     assert {price.transfer for price in prices} == {10}
 

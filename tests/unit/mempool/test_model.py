@@ -90,8 +90,6 @@ class PoolMachine(RuleBasedStateMachine):
         self.height = 0
         self.named = 0
 
-    # What the model says
-
     def queue(self, sender: bytes) -> dict[int, Waiting]:
         return {one.nonce: one for one in self.waiting if one.sender == sender}
 
@@ -182,8 +180,6 @@ class PoolMachine(RuleBasedStateMachine):
             nonces[best.sender] += 1
         return chosen
 
-    # What happens
-
     @rule(
         sender=st.sampled_from(SENDERS),
         ahead=st.sampled_from([0, 0, 1, 1, 2, 3, 4, 5, -1]),
@@ -262,8 +258,6 @@ class PoolMachine(RuleBasedStateMachine):
                 if self.is_live(queue[max(queue)].txid):
                     break
                 self.waiting.remove(queue[max(queue)])
-
-    # What always holds
 
     @invariant()
     def holds_the_same(self) -> None:
