@@ -500,8 +500,14 @@ class Simplex:
     def _propose(self, proposal: Proposal) -> None:
         self.state.add_proposal(proposal)
         self.state.verdicts[proposal.block.digest] = Verdict.VALID
-        self._persist((ProposalRecord(proposal),))
+        self._store(proposal)
         self._broadcast_proposal(proposal)
+
+    def _store(self, proposal: Proposal) -> None:
+        """What was proposed or voted for survives a crash, body included (rule 2)."""
+        if proposal.view not in self.state.stored:
+            self.state.stored.add(proposal.view)
+            self._persist((ProposalRecord(proposal),))
 
     def _broadcast_proposal(self, proposal: Proposal) -> None:
         proof = self.state.certificates.proof(proposal.base_view, proposal.view)
@@ -524,7 +530,7 @@ class Simplex:
                 if view == self.view:
                     self._cast_nullify(view)
                 continue
-            self._persist((ProposalRecord(proposal),))
+            self._store(proposal)
             self._cast(proposal.block.statement(VoteKind.NOTARIZE, proposal.epoch, view))
             self._touched.add(view)
         return bool(self._touched)

@@ -87,6 +87,8 @@ class InstanceState:
     """Views whose proposal is neither voted for nor rejected."""
     rejected: set[View] = field(default_factory=set)
     """Views whose proposal is invalid."""
+    stored: set[View] = field(default_factory=set)
+    """Views whose proposal is durable."""
     verdicts: dict[Hash32, Verdict] = field(default_factory=dict)
     """Answers about blocks above the finality; UNAVAILABLE is no answer."""
     judging: set[Hash32] = field(default_factory=set)
@@ -118,6 +120,7 @@ class InstanceState:
             del self.proposals[view]
         self.unresolved = {view for view in self.unresolved if view > final}
         self.rejected = {view for view in self.rejected if view > final}
+        self.stored = {view for view in self.stored if view > final}
         live = {proposal.block.digest for proposal in self.proposals.values()}
         self.verdicts = {key: verdict for key, verdict in self.verdicts.items() if key in live}
         self.judging &= live
@@ -149,6 +152,7 @@ def restore_state(
             certificates.append(record.certificate)
         else:
             state.add_proposal(record.proposal)
+            state.stored.add(record.proposal.view)
     for certificate in certificates:
         state.certificates.add(certificate)
     for statement in own_votes:

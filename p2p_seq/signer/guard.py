@@ -160,10 +160,28 @@ class VoteGuard:
         self._votes = self._environment.open_db(_VOTES)
         self._meta = self._environment.open_db(_META)
         identity = _identity(self._directory, public_key)
+        self._read_state()
         self.reason = self._distrust(is_missing, identity)
         """Why the guard became silent when it was opened; empty if its past is known."""
         if self.reason:
             self._begin_silence(identity)
+            self._read_state()
+
+    def _read_state(self) -> None:
+        """What every vote asks for; the lock makes this process the only writer."""
+        stored = self._get(_MARK)
+        self._mark = Mark(0, 0)
+        if stored is not None:
+            try:
+                self._mark = _decode_mark(stored)
+            except CodecError:
+                self._mark = Mark(0, 0)  # behind its second copy: silent
+        silence = self._get(_SILENCE)
+        self.silent_until: Epoch | None = Epoch(0)
+        """First epoch in which the guard signs: 0 without silence, None while E is unknown."""
+        if silence is not None:
+            self.silent_until = Epoch(int.from_bytes(silence, "big")) if silence else None
+        self._is_stopped = self._get(_STOPPED) is not None
 
     @classmethod
     def create(
@@ -175,7 +193,8 @@ class VoteGuard:
     ) -> None:
         """Make key and guard in one act. `write_key` puts the key into the directory that it gets.
 
-        Raises OperatorError when `directory` exists: a key is never overwritten.
+        Raises OperatorError when `directory` exists (a key is never overwritten), or when the second
+        copy remembers votes: then a guard is lost, and a new one would not know its past.
         """
         if directory.exists():
             raise OperatorError(
@@ -183,6 +202,7 @@ class VoteGuard:
                 "a consensus key and its guard are made once, together",
                 "use another directory",
             )
+        _expect_no_past(second_copy)
         staging = directory.with_name(directory.name + ".new")
         if staging.exists():
             shutil.rmtree(staging)
@@ -216,7 +236,7 @@ class VoteGuard:
         try:
             if stored is None or Identity.decode(stored) != identity:
                 reason = "the guard was made on another machine or is a copy"
-            elif any(own < copied for own, copied in zip(self._mark(), log.mark, strict=True)):
+            elif any(own < copied for own, copied in zip(self._mark, log.mark, strict=True)):
                 reason = "the guard is older than its second copy"
             else:
                 self._log = log
@@ -227,30 +247,22 @@ class VoteGuard:
         return reason
 
     def _begin_silence(self, identity: Identity) -> None:
-        """Bind to this machine and forget the votes: they are not all there are."""
+        """Bind to this machine. Votes that are here still bind; more may be unknown."""
         try:
             known = GuardLog.open(self._second_copy)
-            mark = Mark(*map(max, known.mark, self._mark()))
+            mark = Mark(*map(max, known.mark, self._mark))
             known.close()
         except LogUnusable:
-            mark = self._mark()
+            mark = self._mark
         with self._environment.begin(write=True) as transaction:
             transaction.put(_SILENCE, b"", db=self._meta)
             transaction.put(_IDENTITY, identity.encode(), db=self._meta)
             transaction.put(_MARK, _encode_mark(mark), db=self._meta)
         self._log = GuardLog.create(self._second_copy, mark)
 
-    @property
-    def silent_until(self) -> Epoch | None:
-        """First epoch in which a silent guard signs; None while E is not known, 0 without silence."""
-        stored = self._get(_SILENCE)
-        if stored is None:
-            return Epoch(0)
-        return Epoch(int.from_bytes(stored, "big")) if stored else None
-
     def state(self, epoch: Epoch) -> GuardState:
         """What the guard does in an epoch."""
-        if self._get(_STOPPED) is not None:
+        if self._is_stopped:
             return GuardState.STOPPED
         until = self.silent_until
         return GuardState.READY if until is not None and epoch >= until else GuardState.SILENT
@@ -263,6 +275,7 @@ class VoteGuard:
         if self.silent_until is None:
             until = highest + SILENT_EPOCHS
             self._put({_SILENCE: until.to_bytes(8, "big")})
+            self._read_state()
 
     def heard_own(self, statement: VoteStatement) -> GuardState:
         """An authentic vote of the own key came from the network. Returns the state after it.
@@ -272,9 +285,10 @@ class VoteGuard:
         """
         until = self.silent_until
         unknown_past = until is None or statement.epoch < until - 1
-        is_old = statement.epoch + KEPT_EPOCHS < self._mark().sealed
+        is_old = statement.epoch + KEPT_EPOCHS < self._mark.sealed
         if not unknown_past and not is_old and self._find(statement) != statement:
             self._put({_STOPPED: b"1"})
+            self._read_state()
         return self.state(statement.epoch)
 
     # --- signing --------------------------------------------------------------------------------
@@ -295,7 +309,7 @@ class VoteGuard:
         if state is not GuardState.READY:
             stopped = state is GuardState.STOPPED
             raise GuardRefusal(RefusalReason.STOPPED if stopped else RefusalReason.SILENT)
-        mark = self._mark()
+        mark = self._mark
         if statement.epoch < mark.sealed:
             raise GuardRefusal(RefusalReason.SEALED)
         record = _encode_vote(statement, message)
@@ -308,6 +322,7 @@ class VoteGuard:
             with self._environment.begin(write=True) as transaction:
                 transaction.put(_key(statement), record, db=self._votes)
                 transaction.put(_MARK, _encode_mark(mark), db=self._meta)
+            self._mark = mark
             self._crash_point("guard:after-commit")
         if self._log.mark != mark:
             self._log.append(mark)
@@ -328,7 +343,7 @@ class VoteGuard:
 
     def seal(self, epoch: Epoch) -> None:
         """The epoch's seal is final: never sign in it again. Drops votes of long-sealed epochs."""
-        mark = self._mark()
+        mark = self._mark
         if epoch < mark.sealed:
             return
         mark = Mark(mark.sequence, epoch + 1)
@@ -339,13 +354,14 @@ class VoteGuard:
             cursor = transaction.cursor(db=self._votes)
             while cursor.first() and cursor.key() < oldest:
                 cursor.delete()
+        self._mark = mark
         self._log.append(mark)
         self._crash_point("guard:after-seal")
 
     @property
     def sealed(self) -> int:
         """Number of sealed epochs; every epoch below it is refused."""
-        return self._mark().sealed
+        return self._mark.sealed
 
     def close(self) -> None:
         """Release the files and the lock."""
@@ -369,21 +385,19 @@ class VoteGuard:
             for key, value in values.items():
                 transaction.put(key, value)
 
-    def _mark(self) -> Mark:
-        stored = self._get(_MARK)
-        if stored is None:
-            return Mark(0, 0)
-        reader = Reader(stored)
-        mark = Mark(reader.u64(), reader.u64())
-        reader.finish()
-        return mark
-
 
 def _environment(directory: Path) -> Any:
     """Durable at every commit; no flag that trades that for speed."""
-    return lmdb.open(
-        str(directory), map_size=MAP_BYTES, max_dbs=2, sync=True, metasync=True, writemap=False
-    )
+    try:
+        return lmdb.open(
+            str(directory), map_size=MAP_BYTES, max_dbs=2, sync=True, metasync=True, writemap=False
+        )
+    except lmdb.Error as error:
+        raise OperatorError(
+            f"the signing guard in {directory} cannot be opened",
+            str(error),
+            "check the disk; if data.mdb is damaged move it away: the node then waits two epochs",
+        ) from error
 
 
 def _identity(directory: Path, public_key: XOnlyKey) -> Identity:
@@ -403,6 +417,23 @@ def _lock(path: Path) -> int:
             "stop the other process first",
         ) from error
     return descriptor
+
+
+def _expect_no_past(second_copy: Path) -> None:
+    if not second_copy.exists():
+        return
+    try:
+        log = GuardLog.open(second_copy)
+        log.close()
+        has_past = log.mark != Mark(0, 0)
+    except LogUnusable:
+        has_past = True
+    if has_past:
+        raise OperatorError(
+            f"the guard's second copy {second_copy} remembers votes",
+            "a guard that is made anew does not know what its key has signed",
+            "restore the key and start with it, or move the old copy away for a new key",
+        )
 
 
 def _fsync(path: Path) -> None:
@@ -435,6 +466,13 @@ def _decode_vote(encoded: bytes) -> VoteStatement:
     except CodecError as error:
         raise LocalError(f"the guard holds a damaged vote: {error}") from error
     return statement
+
+
+def _decode_mark(encoded: bytes) -> Mark:
+    reader = Reader(encoded)
+    mark = Mark(reader.u64(), reader.u64())
+    reader.finish()
+    return mark
 
 
 def _encode_mark(mark: Mark) -> bytes:

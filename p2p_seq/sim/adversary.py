@@ -3,7 +3,7 @@
 import random
 
 from p2p_seq.consensus.types import BroadcastProposal, Effect, Proposal
-from p2p_seq.protocol.types import Epoch, Hash32, Signature, View
+from p2p_seq.protocol.types import Epoch, Signature, View
 from p2p_seq.protocol.votes import (
     Certificate,
     Vote,
@@ -94,12 +94,12 @@ class Equivocator(Node):
     def _rival(self, message: ProposalMessage) -> ProposalMessage:
         """Another block for the same view: a copy, or one that skips its sibling without proof."""
         proposal, block, certificates = message
-        parent = self.bodies[block.parent]
-        grandparent = self.bodies.get(Hash32(parent.parent))
+        parent = self.bodies.get(block.parent)
+        grandparent = self.bodies.get(parent.parent) if parent else None
         other = block._replace(salt=block.salt + 1)
         base_view = proposal.base_view
-        may_skip = grandparent is not None and parent.epoch == self.epoch and parent.view > 0
-        if grandparent is not None and may_skip and self.world.chance.random() < 0.6:
+        wants_skip = self.world.chance.random() < 0.6
+        if wants_skip and parent and grandparent and parent.epoch == self.epoch and parent.view:
             base_view = grandparent.view if grandparent.epoch == self.epoch else View(0)
             other = other._replace(
                 parent=parent.parent,

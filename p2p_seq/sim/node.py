@@ -466,11 +466,10 @@ class Node:
         if epoch < self.epoch:
             certificate = self.disk.seals[epoch]
             self.send(source, CertificatesMessage(epoch, (certificate,)))
-        elif epoch > self.epoch:
-            if self.world.now - self._asked_at >= QUESTION_INTERVAL_MS:
-                self._asked_at = self.world.now
-                first = View(self.core.state.certificates.final_view + 1)
-                self.send(source, CertificatesWanted(self.epoch, first, self.core.view))
+        elif epoch > self.epoch and self.world.now - self._asked_at >= QUESTION_INTERVAL_MS:
+            self._asked_at = self.world.now
+            first = View(self.core.state.certificates.final_view + 1)
+            self.send(source, CertificatesWanted(self.epoch, first, self.core.view))
         return epoch == self.epoch
 
     def _take_proposal(self, source: int, message: ProposalMessage) -> None:

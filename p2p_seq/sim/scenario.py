@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum, unique
 
 from p2p_seq.consensus.timers import TimerConfig
+from p2p_seq.protocol.votes import VoteKind
 
 
 @unique
@@ -68,6 +69,8 @@ class Scenario:
     """Smallest delay and mean of the exponential part, before the healing."""
     loss_percent: int
     duplicate_percent: int
+    slow_kind: VoteKind | None
+    """Votes and certificates of this kind are much slower than others before the healing."""
     crashes: tuple[Crash, ...]
     partitions: tuple[Partition, ...]
     depth: int
@@ -103,6 +106,7 @@ def make_scenario(seed: int, allow_byzantine: bool = True) -> Scenario:
         delay_ms=chance.choice([(1, 2), (2, 20), (5, 80), (1, 300)]),
         loss_percent=chance.choice([0, 0, 2, 10, 30]),
         duplicate_percent=chance.choice([0, 5, 20]),
+        slow_kind=_slow_kind(chance, byzantine),
         crashes=_crashes(chance, len(weights), heal),
         partitions=_partitions(chance, len(weights), heal),
         depth=depth,
@@ -113,8 +117,8 @@ def make_scenario(seed: int, allow_byzantine: bool = True) -> Scenario:
         bitcoin_lag_ms=tuple(chance.choice([0, 50, 500, 2_500]) for _ in weights),
         transactions=tuple(
             sorted(
-                (chance.randrange(0, heal + 8_000), chance.randrange(len(weights)))
-                for _ in range(chance.choice([0, 3, 12, 30]))
+                (chance.randrange(0, heal + 4_000), chance.randrange(len(weights)))
+                for _ in range(chance.choice([0, 3, 12, 40, 40]))
             )
         ),
     )
@@ -140,7 +144,19 @@ def _byzantine(
             chosen.append(node)
         if len(chosen) > len(weights) // 5:
             break
-    return tuple((node, chance.choice(list(Behaviour))) for node in chosen[:2])
+    kinds = [*Behaviour, Behaviour.EQUIVOCATOR, Behaviour.STRATEGIST]
+    return tuple((node, chance.choice(kinds)) for node in chosen[:2])
+
+
+def _slow_kind(
+    chance: random.Random, byzantine: tuple[tuple[int, Behaviour], ...]
+) -> VoteKind | None:
+    """Who equivocates profits most when the others do not learn what is final."""
+    lies = {Behaviour.EQUIVOCATOR, Behaviour.STRATEGIST} & {kind for _, kind in byzantine}
+    if lies and chance.random() < 0.6:
+        return VoteKind.FINALIZE
+    kinds: list[VoteKind | None] = [None, None, None, *VoteKind]
+    return chance.choice(kinds)
 
 
 def _crashes(chance: random.Random, nodes: int, heal: int) -> tuple[Crash, ...]:
@@ -156,7 +172,17 @@ def _crashes(chance: random.Random, nodes: int, heal: int) -> tuple[Crash, ...]:
 
 
 def _partitions(chance: random.Random, nodes: int, heal: int) -> tuple[Partition, ...]:
-    partitions = []
+    """A few long cuts, or sides that are dealt anew all the time, about once per view."""
+    partitions: list[Partition] = []
+    if chance.random() < 0.4:
+        start = 0
+        period = chance.choice([40, 200, 700])
+        while start < heal and len(partitions) < 120:
+            end = start + chance.randrange(1, period)
+            sides = tuple(int(chance.random() < 0.3) for _ in range(nodes))
+            partitions.append(Partition(start, min(end, heal), sides, chance.random() < 0.3))
+            start = end
+        return tuple(partitions)
     for _ in range(chance.choice([0, 0, 1, 2, 4])):
         start = chance.randrange(0, heal)
         end = min(heal, start + chance.choice([300, 2_000, 10_000]))

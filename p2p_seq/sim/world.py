@@ -13,7 +13,7 @@ from p2p_seq.protocol.sets import Member, SequencerSet
 from p2p_seq.protocol.types import ZERO32, Epoch, Height, View, XOnlyKey
 from p2p_seq.sim.adversary import PROCESSES
 from p2p_seq.sim.bitcoin import BitcoinView, SimulatedBitcoin
-from p2p_seq.sim.blocks import Message, SimulatedBlock
+from p2p_seq.sim.blocks import CertificatesMessage, Message, SimulatedBlock, VoteMessage
 from p2p_seq.sim.invariants import Invariant, Monitor, Violation
 from p2p_seq.sim.node import Crashed, Node
 from p2p_seq.sim.scenario import Crash, Scenario
@@ -23,6 +23,9 @@ FIRST_HEIGHT = 10
 
 HEALED_DELAY_MS = (1, 8)
 """Smallest delay and mean of the exponential part after the healing."""
+
+SLOW_MS = 4_000
+"""Votes of the slow kind take up to so much longer."""
 
 CHECK_INTERVAL_MS = 500
 
@@ -147,8 +150,19 @@ class World:
                 continue
             for _ in range(copies):
                 delay = least + int(self.chance.expovariate(1 / mean))
+                if not healed and self._is_slow(message):
+                    delay += self.chance.randrange(SLOW_MS)
                 arguments = (process, process.incarnation, process.receive, (source, message))
                 self._push(self.now + delay, self._run_on, arguments)
+
+    def _is_slow(self, message: Message) -> bool:
+        """Whether the adversary of this seed, who rules the network, holds the message back."""
+        if isinstance(message, VoteMessage):
+            return message.vote.statement.kind is self.scenario.slow_kind
+        if isinstance(message, CertificatesMessage):
+            kinds = {certificate.statement.kind for certificate in message.certificates}
+            return self.scenario.slow_kind in kinds
+        return False
 
     def _is_cut(self, source: int, target: int) -> bool:
         for partition in self.scenario.partitions:
