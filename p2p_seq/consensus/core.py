@@ -142,8 +142,6 @@ class Simplex:
             TimerFired: self._on_timer,
         }
 
-    # --- the door -------------------------------------------------------------------------------
-
     def step(self, event: Input) -> list[Effect]:
         """Take one input. The effects must be performed in order."""
         self._handlers[type(event)](event)
@@ -192,8 +190,6 @@ class Simplex:
         """A seal is certified final, or a fork was seen: no more votes in this instance."""
         final = self.state.certificates.final
         return self.sealed or self.forked or (final is not None and final.statement.is_seal)
-
-    # --- inputs ---------------------------------------------------------------------------------
 
     def _on_start(self, _: Start) -> None:
         certificates = self.state.certificates
@@ -333,8 +329,6 @@ class Simplex:
             elif self._armed:
                 self._cast_nullify(self.view)  # rule 6
 
-    # --- after every input ----------------------------------------------------------------------
-
     def _settle(self) -> None:
         """Apply the rules until nothing changes."""
         while True:
@@ -455,8 +449,6 @@ class Simplex:
             self._gap_view = self.view
             self._out.append(FetchCertificates(*gap))
 
-    # --- leading --------------------------------------------------------------------------------
-
     def _may_propose(self) -> bool:
         if self._has_stopped or self.instance.own_index != self.leader(self.view):
             return False
@@ -513,8 +505,6 @@ class Simplex:
         proof = self.state.certificates.proof(proposal.base_view, proposal.view)
         self._out.append(BroadcastProposal(proposal, proof[-CERTIFICATES_PER_MESSAGE:]))
 
-    # --- judging --------------------------------------------------------------------------------
-
     def _judge_proposals(self) -> bool:
         """Rule 4 for every unresolved proposal. Whether a vote may have changed anything."""
         if self.instance.own_index is None:
@@ -565,8 +555,6 @@ class Simplex:
             return block.digest == base.block and block.outputs == base.outputs
         return block.view == proposal.view and block.parent == base.block
 
-    # --- voting ---------------------------------------------------------------------------------
-
     def _cast(self, statement: VoteStatement) -> None:
         if self.instance.own_index is None:
             return
@@ -577,8 +565,6 @@ class Simplex:
         own = self.state.own_votes(view)
         if own.finalize is None and own.nullify is None:
             self._cast(nullify(self.instance.epoch, view))
-
-    # --- timers ---------------------------------------------------------------------------------
 
     def _delay(self, delay_ms: int) -> int:
         without = self.view - 1 - self.state.certificates.final_view
@@ -666,8 +652,6 @@ class Simplex:
         """A leader that lacked a block or a proof when its turn came asks again."""
         if self._may_propose() and not self._requiring:
             self._lead()
-
-    # --- helpers --------------------------------------------------------------------------------
 
     def _want(self, digest: Hash32) -> None:
         self.state.wanted.add(digest)

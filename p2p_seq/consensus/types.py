@@ -137,9 +137,6 @@ class Verdict(Enum):
     """
 
 
-# --- durable records ----------------------------------------------------------------------------
-
-
 @unique
 class RecordTag(IntEnum):
     CERTIFICATE = 1
@@ -181,9 +178,6 @@ def decode_record(encoded: bytes) -> Record:
         record = ProposalRecord(Proposal.read(reader))
     reader.finish()
     return record
-
-
-# --- inputs -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,9 +276,6 @@ Input = (
     | WorkChanged
     | TimerFired
 )
-
-
-# --- effects ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

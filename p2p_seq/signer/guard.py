@@ -193,7 +193,7 @@ class VoteGuard:
     ) -> None:
         """Make key and guard in one act. `write_key` puts the key into the directory that it gets.
 
-        Raises OperatorError when `directory` exists (a key is never overwritten), or when the second
+        Raises OperatorError when `directory` exists (keys are never overwritten), or if the second
         copy remembers votes: then a guard is lost, and a new one would not know its past.
         """
         if directory.exists():
@@ -221,8 +221,6 @@ class VoteGuard:
         GuardLog.create(second_copy, Mark(0, 0)).close()
         staging.rename(directory)
         _fsync(directory.parent)
-
-    # --- trust ----------------------------------------------------------------------------------
 
     def _distrust(self, is_missing: bool, identity: Identity) -> str:
         """Why the past of this guard is unknown, or an empty string."""
@@ -290,8 +288,6 @@ class VoteGuard:
             self._put({_STOPPED: b"1"})
             self._read_state()
         return self.state(statement.epoch)
-
-    # --- signing --------------------------------------------------------------------------------
 
     def sign(
         self,
@@ -368,8 +364,6 @@ class VoteGuard:
         self._log.close()
         self._environment.close()
         os.close(self._lock)
-
-    # --- storage --------------------------------------------------------------------------------
 
     def _find(self, statement: VoteStatement) -> VoteStatement | None:
         stored = self._get(_key(statement), self._votes)

@@ -115,8 +115,6 @@ class Node:
         self.final_transactions: set[int] = set()
         self._point_hook: int | None = None
 
-    # --- life -----------------------------------------------------------------------------------
-
     def boot(self) -> None:
         """Start from what the disk has."""
         self.is_up = True
@@ -183,8 +181,6 @@ class Node:
                 self._perform(effect, epoch)
             self.world.monitor.votes_held(len(self.core.state.votes))
         self._update_work()
-
-    # --- effects --------------------------------------------------------------------------------
 
     def _perform(self, effect: Effect, epoch: Epoch) -> None:
         match effect:
@@ -289,8 +285,6 @@ class Node:
         if sealed:
             self.world.after(0, self, self._handle_new_instance)
 
-    # --- timers ---------------------------------------------------------------------------------
-
     def _set_timer(self, epoch: Epoch, timer: TimerId, delay_ms: int) -> None:
         self._timer_serial += 1
         self.timers[epoch, timer] = self._timer_serial
@@ -300,8 +294,6 @@ class Node:
         if self.timers.get(key) == serial and key[0] == self.epoch:
             del self.timers[key]
             self.feed(TimerFired(key[1]))
-
-    # --- blocks ---------------------------------------------------------------------------------
 
     def bitcoin_changed(self) -> None:
         """This node's Bitcoin node has a new best chain."""
@@ -417,8 +409,6 @@ class Node:
             self._queue.append(BlocksFetched((block.reference(),)))
         else:
             self.broadcast(BlockWanted(digest))
-
-    # --- network --------------------------------------------------------------------------------
 
     def node_of(self, peer: int) -> int:
         return self.world.keys.index(self.members.key(peer)) if peer >= 0 else -peer - 1

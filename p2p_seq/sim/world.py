@@ -108,8 +108,6 @@ class World:
         behaviour = self.byzantine.get(identity)
         return (Node,) if behaviour is None else PROCESSES[behaviour]
 
-    # --- what nodes ask -------------------------------------------------------------------------
-
     def members(self, epoch: Epoch) -> SequencerSet:
         """The set of an epoch: the honest members exchange their weights from epoch to epoch."""
         if epoch not in self._sets:
@@ -130,8 +128,6 @@ class World:
     def after(self, delay_ms: int, node: Node, action: Callable[..., None], *args: Any) -> None:
         """Run an action of a node later, unless it crashes before."""
         self._push(self.now + delay_ms, self._run_on, (node, node.incarnation, action, args))
-
-    # --- the network ----------------------------------------------------------------------------
 
     def send(self, source: int, target: int, message: Message) -> None:
         """Deliver a message, perhaps late, twice or never. Twins share an address."""
@@ -171,8 +167,6 @@ class World:
                 if sides[0] != sides[1] and not (partition.one_way and sides == (1, 0)):
                     return True
         return False
-
-    # --- the loop -------------------------------------------------------------------------------
 
     def _push(self, time: int, action: Callable[..., None], args: tuple[Any, ...]) -> None:
         self._serial += 1

@@ -240,9 +240,6 @@ def test_a_leader_proves_what_it_skips() -> None:
     assert sent == [BroadcastProposal(proposal(third, base=1), (proof, skipped))]
 
 
-# --- idle network -------------------------------------------------------------------------------
-
-
 def test_an_idle_view_has_no_timer() -> None:
     node = make(3)
     assert [effect.timer for effect in of(node.start_effects, SetTimer)] == [STANDSTILL]
@@ -290,9 +287,6 @@ def test_finality_in_time_stops_the_empty_block() -> None:
     effects = node.feed(CertificatesReceived(0, (proof,)))
     assert CancelTimer(timer(TimerKind.REQUIRE, 2)) in effects
     assert not of(node.feed(TimerFired(timer(TimerKind.REQUIRE, 2))), BuildBlock)
-
-
-# --- seals --------------------------------------------------------------------------------------
 
 
 def test_after_a_notarized_seal_only_the_seal_is_proposed() -> None:
@@ -343,9 +337,6 @@ def test_a_seal_is_final_by_votes_of_a_later_view_and_ends_the_instance() -> Non
     assert node.feed(VotesReceived(2, (vote(notarize(seal), 2),))) == [SendTo(2, (proof,))]
     assert node.feed(OldMessage(2, null(1), is_certificate=False)) == [SendTo(2, (proof,))]
     assert node.feed(CertificatesReceived(2, (proof,))) == []
-
-
-# --- catching up, repetition --------------------------------------------------------------------
 
 
 def test_standstill_says_everything_above_the_finality_again_with_backoff() -> None:
@@ -450,9 +441,6 @@ def test_the_only_holder_of_a_notarization_crashes(kind: type[Simplex], goes_on:
     assert bool(said) is goes_on
 
 
-# --- silent leaders -----------------------------------------------------------------------------
-
-
 def pass_views(node: Harness, first: int, last: int, signers: tuple[int, ...]) -> list[object]:
     effects: list[object] = []
     for view in range(first, last + 1):
@@ -484,9 +472,6 @@ def test_nobody_is_skipped_without_a_quorum_that_is_heard() -> None:
     node.core.state.heard.update({0: View(1), 1: View(1), 2: View(1)})
     node.core.view = View(40)
     assert not node.core._is_silent(0)
-
-
-# --- evidence, forks, bounds --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -184,9 +184,6 @@ def test_two_processes_cannot_hold_one_guard(place: Place) -> None:
         place.open()
 
 
-# --- the past is unknown ------------------------------------------------------------------------
-
-
 def expect_silence(guard: VoteGuard) -> None:
     assert guard.reason
     assert guard.state(Epoch(10**6)) is GuardState.SILENT
@@ -304,9 +301,6 @@ def test_a_foreign_key_is_silent(place: Place) -> None:
     guard.close()
 
 
-# --- somebody else uses the key -----------------------------------------------------------------
-
-
 def test_an_own_vote_that_was_not_signed_here_stops_for_good(place: Place) -> None:
     guard = place.open()
     cast(guard, null(1))
@@ -335,8 +329,6 @@ def test_votes_of_forgotten_epochs_stop_nobody(place: Place) -> None:
     guard.seal(Epoch(9))
     assert guard.heard_own(null(1, epoch=1)) is GuardState.READY
 
-
-# --- crashes ------------------------------------------------------------------------------------
 
 CHILD = """
 import os, signal, sys
