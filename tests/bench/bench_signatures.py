@@ -37,7 +37,7 @@ def measure_loop() -> list[Figure]:
 
 
 async def _latencies(workers: SignatureWorkers, packed: bytes) -> tuple[list[float], list[float]]:
-    """Milliseconds of batches through a worker and done here, by turns: both meet the same noise."""
+    """Milliseconds of batches through a worker and here, by turns: both meet the same noise."""
     there, here = [], []
     await workers.verify(packed)
     for _ in range(ROUNDS):
