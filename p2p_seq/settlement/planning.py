@@ -7,7 +7,9 @@ cannot pay for everything the plan shrinks: payouts and deposits go, the hand-ov
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
+from p2p_seq.ledger.core import system_records_per_epoch
 from p2p_seq.protocol.params import Params
 from p2p_seq.protocol.state import PendingPayout
 from p2p_seq.protocol.types import Epoch, Height, Sats, SatsPerKvb, XOnlyKey
@@ -23,6 +25,10 @@ from p2p_seq.settlement.fees import (
 from p2p_seq.settlement.generation import VaultGeneration
 from p2p_seq.settlement.plan import PlannedDeposit, PlannedPayout, SettlementPlan
 from p2p_seq.settlement.transactions import SettlementContext, worst_case_vsize
+
+
+BOOKING_RECORDS: Final = 8
+"""Records of an epoch besides deposits and payouts: epoch, settlement, stakes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,8 @@ def plan_settlement(
 
 
 def _payouts(params: Params, state: BridgeState, inputs: PlanInputs) -> tuple[PlannedPayout, ...]:
-    _, most = settlement_limits(state.active)
+    _, fitting = settlement_limits(state.active)
+    most = min(fitting, _record_room(params))
     ready = [
         PlannedPayout(item.payout_id, item.amount, item.script)
         for item in inputs.payouts
@@ -112,7 +119,8 @@ def _payouts(params: Params, state: BridgeState, inputs: PlanInputs) -> tuple[Pl
 
 def _deposits(params: Params, state: BridgeState, inputs: PlanInputs) -> tuple[PlannedDeposit, ...]:
     """The oldest sweepable deposits that stay under the peg cap."""
-    most, _ = settlement_limits(state.active)
+    fitting, _ = settlement_limits(state.active)
+    most = min(fitting, _record_room(params))
     room = peg_cap(params, state.active, inputs.bonds) - state.vault_value
     chosen: list[PlannedDeposit] = []
     for pending in state.deposits:
@@ -128,6 +136,13 @@ def _deposits(params: Params, state: BridgeState, inputs: PlanInputs) -> tuple[P
         room -= deposit.value
         chosen.append(deposit)
     return tuple(chosen)
+
+
+def _record_room(params: Params) -> int:
+    """Deposits, and payouts, of one plan: booking them must fit what the epoch's cycle budget
+    keeps for records, or the epoch could not be proven (PROTOCOL.md section 3).
+    """
+    return max(1, (system_records_per_epoch(params) - BOOKING_RECORDS) // 2)
 
 
 def peg_cap(params: Params, generation: VaultGeneration, bonds: Mapping[XOnlyKey, Sats]) -> Sats:
