@@ -81,6 +81,10 @@ QUESTION_INTERVAL_MS = 300
 """A node that is epochs behind asks at most so often."""
 
 
+MEMORY_CHECK_INPUTS = 64
+"""The bound of memory is checked once in so many inputs."""
+
+
 class Crashed(Exception):
     """The node dies here; nothing after this point happens."""
 
@@ -113,7 +117,12 @@ class Node:
         self.is_up = False
         self.incarnation = 0
         self.final_transactions: set[int] = set()
+        self.points = 0
+        """Persist points that were passed."""
+        self.down_ms = 0
+        """How long the next crash at a persist point keeps it down."""
         self._point_hook: int | None = None
+        self._fed = 0
 
     def boot(self) -> None:
         """Start from what the disk has."""
@@ -135,11 +144,13 @@ class Node:
         self.incarnation += 1
         self._point_hook = None
 
-    def crash_at_point(self, count: int) -> None:
+    def crash_at_point(self, count: int, down_ms: int) -> None:
         """Die at the count-th persist point from now."""
         self._point_hook = count
+        self.down_ms = down_ms
 
     def _point(self) -> None:
+        self.points += 1
         if self._point_hook is not None:
             self._point_hook -= 1
             if self._point_hook <= 0:
@@ -179,6 +190,8 @@ class Node:
             core, epoch = self.core, self.epoch
             for effect in core.step(self._queue.pop(0)):
                 self._perform(effect, epoch)
+        self._fed += 1
+        if self._fed % MEMORY_CHECK_INPUTS == 0:
             self.world.monitor.votes_held(len(self.core.state.votes))
         self._update_work()
 

@@ -180,11 +180,11 @@ class World:
         try:
             action(*args)
         except Crashed:
-            self._die(node, 1_000)
+            self._die(node, node.down_ms)
         except LocalError as error:
             if node.is_honest:
                 raise Violation(Invariant.LOCAL_ERROR, f"node {node.identity}: {error}") from error
-            self._die(node, 1_000)
+            self._die(node, node.down_ms)
 
     def _die(self, node: Node, down_ms: int) -> None:
         self.crashes += 1
@@ -197,7 +197,7 @@ class World:
             try:
                 node.boot()
             except Crashed:
-                self._die(node, 1_000)
+                self._die(node, node.down_ms)
 
     def _crash(self, plan: Crash) -> None:
         node = self.processes[plan.node][0]
@@ -206,7 +206,7 @@ class World:
         if plan.persist_point is None:
             self._die(node, plan.down_ms)
         else:
-            node.crash_at_point(plan.persist_point)
+            node.crash_at_point(plan.persist_point, plan.down_ms)
 
     def _bitcoin_event(self, kind: str, blocks: int) -> None:
         if kind == "mine":
