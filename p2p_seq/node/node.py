@@ -22,7 +22,7 @@ from p2p_seq.chain.chain import Accepted, Chain, Finalised
 from p2p_seq.consensus.service import ConsensusService, Hooks
 from p2p_seq.consensus.timers import TimerConfig
 from p2p_seq.consensus.types import Evidence
-from p2p_seq.mempool.core import Mempool
+from p2p_seq.mempool.native import NativeMempool
 from p2p_seq.mempool.service import MempoolService
 from p2p_seq.mempool.types import PoolLimits, Prices
 from p2p_seq.network.limits import NetworkLimits
@@ -175,7 +175,7 @@ class Node:
             nonce_window=section.account_max,
         )
         rate = self.chain.ledger.totals().last_rate
-        pool = Mempool(
+        pool = NativeMempool(
             FinalAccounts(self.chain.ledger), Prices.from_params(self.params, rate), limits
         )
         return MempoolService(pool, self.chain.parser, self.workers, self.network)
