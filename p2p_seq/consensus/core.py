@@ -193,7 +193,12 @@ class Simplex:
 
     def _on_start(self, _: Start) -> None:
         certificates = self.state.certificates
-        highest = [certificates.final_view, *certificates.notarized, *certificates.nullified]
+        highest = [
+            self.state.tree.tip_view,
+            certificates.final_view,
+            *certificates.notarized,
+            *certificates.nullified,
+        ]
         self.view = View(max(highest) + 1)
         self._touched.update(certificates.notarized)
         self._set_standstill()
@@ -393,6 +398,8 @@ class Simplex:
         final = state.certificates.final
         if final is None or self.forked:
             return
+        if final.view < state.tree.tip_view:
+            return  # the shell applied more than this instance has seen: it synchronised
         path = state.tree.path(final.statement.block)
         if isinstance(path, Missing):
             self._want(path.digest)

@@ -4,6 +4,7 @@ import pytest
 
 from p2p_seq.consensus.core import Simplex
 from p2p_seq.consensus.state import PROPOSAL_WINDOW, SILENT_VIEWS, VOTE_WINDOW
+from p2p_seq.consensus.timers import TimerConfig
 from p2p_seq.consensus.types import (
     STANDSTILL,
     BlockBuilt,
@@ -29,6 +30,7 @@ from p2p_seq.consensus.types import (
     Record,
     SendTo,
     SetTimer,
+    Start,
     TimerFired,
     TimerId,
     TimerKind,
@@ -387,6 +389,28 @@ def test_restart_continues_where_the_disk_is() -> None:
         notarize(block("b", 2, first.digest))
     ]
     assert node.voted == [notarize(first), finalize(first), null(2), node.voted[3]]
+
+
+def test_a_tip_that_was_synchronised_beyond_the_certificates() -> None:
+    node = make(3)
+    blocks = [block("a", 1)]
+    for view in range(2, 6):
+        blocks.append(block(f"b{view}", view, blocks[-1].digest))
+    propose(node, blocks[0])
+    node.feed(CertificatesReceived(0, (certificate(MEMBERS, finalize(blocks[0]), (0, 1, 2)),)))
+    node.core = Simplex.restore(
+        node.instance, TimerConfig(), node.records, node.voted, blocks[3].digest, View(4)
+    )
+    effects = node.feed(Start())
+    assert node.core.view == 5
+    assert not of(effects, FetchBlock)
+    proof = certificate(MEMBERS, finalize(blocks[3]), (0, 1, 2))
+    node.feed(CertificatesReceived(0, (proof,)))
+    assert votes_cast(propose(node, blocks[4], base=4)) == [notarize(blocks[4])]
+    final = certificate(MEMBERS, finalize(blocks[4]), (0, 1, 2))
+    effects = node.feed(CertificatesReceived(0, (final,)))
+    assert of(effects, Finalized) == [Finalized((blocks[4].digest,), final, sealed=False)]
+    assert not node.core.forked
 
 
 def test_crash_between_certificate_and_vote_makes_up_for_the_vote() -> None:
