@@ -54,8 +54,7 @@ def encode_address(script: bytes, chain: str) -> str:
 
 
 def decode_address(text: str, chain: str) -> bytes:
-    """The output script of an address of `chain`. Raises CodecError saying what is wrong with it.
-    """
+    """The output script of an address of `chain`. Raises CodecError saying what is wrong."""
     parameters = CHAINS[chain]
     if not text.isascii() or len(text) > _BECH32_MAXIMUM:
         raise _refused("it is too long or not ASCII")

@@ -1,7 +1,7 @@
 """Which coins a script owns, asked from a node without a wallet.
 
-`scantxoutset` walks the whole UTXO set: seconds on mainnet, milliseconds on a testnet. Nothing of ours
-depends on wallet RPCs (DESIGN.md section 4).
+`scantxoutset` walks the whole UTXO set: seconds on mainnet, milliseconds on a testnet. Nothing of
+ours depends on wallet RPCs (DESIGN.md section 4).
 """
 
 from decimal import Decimal

@@ -148,8 +148,7 @@ class LeafSpend(NamedTuple):
 
 
 def read_leaf_spend(witness: Sequence[bytes]) -> LeafSpend | None:
-    """The leaf that a taproot input's witness reveals; None for key-path spends and odd witnesses.
-    """
+    """The leaf that an input's witness reveals; None for key-path spends and odd witnesses."""
     elements = list(witness)
     if len(elements) >= 2 and elements[-1][:1] == bytes([_ANNEX_PREFIX]):
         elements.pop()

@@ -143,13 +143,9 @@ def build_child(
     coin = Coin(parent.transaction.outpoint(vout), parent.transaction.outputs[vout])
     vsize = key_path_vsize(1, [TxOut(0, script)])
     # The child pays its own way even when the parent already pays enough.
-    missing = max(
-        fee_for(vsize, feerate), fee_for(parent_vsize + vsize, feerate) - parent.fee
-    )
+    missing = max(fee_for(vsize, feerate), fee_for(parent_vsize + vsize, feerate) - parent.fee)
     paid = coin.value - missing
     if paid < dust_limit(script):
         raise RemoteError(WalletReason.FUNDS, f"{coin.value} sat, {missing} needed for the fee")
-    transaction = Transaction(
-        TRANSACTION_VERSION, (TxIn(coin.outpoint),), (TxOut(paid, script),)
-    )
+    transaction = Transaction(TRANSACTION_VERSION, (TxIn(coin.outpoint),), (TxOut(paid, script),))
     return UnsignedTransaction(transaction, (coin.output,))

@@ -139,8 +139,6 @@ class Chain:
         self._candidates: dict[Hash32, _Candidate] = {}
         self.ledger, self.final = self._restore(constants)
 
-    # --- start ----------------------------------------------------------------------------------
-
     def _restore(self, constants: bytes) -> tuple[Ledger, ChainState]:
         tip = self.store.tip()
         if tip is None:
@@ -257,8 +255,6 @@ class Chain:
         own = next((i for i, member in enumerate(members.members) if member.key in own_keys), None)
         schedule = LeaderSchedule(members, seed)
         return Instance(epoch, members, schedule, self.final.instance_root, own)
-
-    # --- blocks ---------------------------------------------------------------------------------
 
     def state(self, digest: Hash32) -> ChainState | None:
         """The state after the finalised tip or an executed block above it."""
@@ -552,8 +548,6 @@ class Chain:
             derived.seal,
         )
 
-    # --- building -------------------------------------------------------------------------------
-
     def has_origin_work(self, parent: ChainState) -> bool:
         """Whether a new eligible origin is a reason for a block on `parent`."""
         base = parent.header.origin.height
@@ -635,8 +629,6 @@ class Chain:
         budget = EpochBudget.after(self.ledger.accumulator(parent.digest))
         cycles = budget.room_for_users(self.params, records)
         return SelectionLimits(TRANSACTIONS_COUNT_MAX, TRANSACTIONS_BYTES_MAX, cycles)
-
-    # --- finality -------------------------------------------------------------------------------
 
     def finalise(self, digests: Sequence[Hash32], certificate: Certificate) -> list[Finalised]:
         """Make accepted blocks final, oldest first; `certificate` is the last one's. Durable.

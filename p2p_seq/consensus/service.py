@@ -183,8 +183,6 @@ class ConsensusService:
         self.leader = 0
         """Index of the current view's leader, for status."""
 
-    # --- status ---------------------------------------------------------------------------------
-
     @property
     def view(self) -> int:
         return 0 if self._core is None else self._core.view
@@ -192,8 +190,6 @@ class ConsensusService:
     @property
     def own_index(self) -> int | None:
         return None if self._core is None else self._core.instance.own_index
-
-    # --- life -----------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -260,8 +256,6 @@ class ConsensusService:
         if self.halted is None:
             self.halted = why
             log.critical("consensus_halted", why=why)
-
-    # --- the core -------------------------------------------------------------------------------
 
     def _feed(self, event: Input) -> None:
         """One input, all its effects in order, and the inputs that these cause."""
@@ -380,8 +374,6 @@ class ConsensusService:
     def _body(self, digest: Hash32) -> Block | None:
         return self._bodies.get(digest) or self._chain.block(digest)
 
-    # --- timers ---------------------------------------------------------------------------------
-
     async def _run_timers(self) -> None:
         while True:
             self._timer_changed = trio.Event()
@@ -397,8 +389,6 @@ class ConsensusService:
             next_deadline = min(self._deadlines.values(), default=now + 3_600)
             with trio.move_on_at(next_deadline):
                 await self._timer_changed.wait()
-
-    # --- building -------------------------------------------------------------------------------
 
     async def _build_later(self, core: Simplex, asked: BuildBlock) -> None:
         await trio.sleep(BLOCK_INTERVAL_MS / 1_000)
@@ -461,8 +451,6 @@ class ConsensusService:
             await self._chain.watcher.wait_changed()
             self._update_work()
 
-    # --- judging --------------------------------------------------------------------------------
-
     def _leader_of(self, core: Simplex, block: Block) -> int:
         return core.leader(block.header.view)
 
@@ -521,8 +509,6 @@ class ConsensusService:
                 nursery.start_soon(wait, self._chain.watcher.wait_changed)
                 nursery.start_soon(wait, self._accepted.wait)
 
-    # --- finality -------------------------------------------------------------------------------
-
     async def _run_finality(self) -> None:
         async for event in self._to_finalise:
             core = self._core
@@ -576,8 +562,6 @@ class ConsensusService:
                 except InvalidBlockError as error:
                     self._halt(f"certified block {digest.hex()} is invalid here: {error}")
                     return
-
-    # --- fetching -------------------------------------------------------------------------------
 
     def _fetch(self, core: Simplex, digest: Hash32) -> None:
         block = self._body(digest)
@@ -645,8 +629,6 @@ class ConsensusService:
                 break
             digest = block.header.parent
         return encode_bodies(blocks)
-
-    # --- messages -------------------------------------------------------------------------------
 
     def _peer_number(self, peer: PeerId) -> int:
         """The core's number for a peer: its index, or a negative number outside the set."""

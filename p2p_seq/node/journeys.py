@@ -14,7 +14,7 @@ from p2p_seq.node.node import Node
 from p2p_seq.protocol.seals import SealedEpoch
 from p2p_seq.protocol.sets import SequencerSet
 from p2p_seq.protocol.tags import BitcoinTag
-from p2p_seq.protocol.types import Epoch, Hash32, Height, OutPoint, Sats, display_id
+from p2p_seq.protocol.types import BlockHeight, Epoch, Hash32, Height, OutPoint, Sats, display_id
 from p2p_seq.settlement.bridge import has_time_left
 from p2p_seq.settlement.plan import SettlementPlan
 from p2p_seq.settlement.planning import is_withdrawable
@@ -41,8 +41,6 @@ class Journeys:
     @property
     def _origin(self) -> Height:
         return self._node.chain.final.header.origin.height
-
-    # --- epochs ---------------------------------------------------------------------------------
 
     def epoch(self, epoch: Epoch) -> EpochReport | None:
         chain, params = self._node.chain, self._node.params
@@ -90,8 +88,6 @@ class Journeys:
         waiting = any(item.epoch == epoch for item in node.chain.ledger.pending_payouts())
         return EpochState.WITHDRAWABLE if waiting else EpochState.PAID
 
-    # --- withdrawals ----------------------------------------------------------------------------
-
     def withdrawal(self, payout_id: int) -> WithdrawalReport | None:
         node = self._node
         source = node.store.payout_source(payout_id)
@@ -135,7 +131,7 @@ class Journeys:
     def _paid(
         self,
         payout_id: int,
-        source: tuple[Hash32, int] | None,
+        source: tuple[Hash32, BlockHeight] | None,
         last_epoch: Epoch,
         output: int,
     ) -> WithdrawalReport | None:
@@ -145,7 +141,7 @@ class Journeys:
             return None
         plan = SettlementPlan.decode(sealed.body.plan)
         payout = next(item for item in plan.payouts if item.payout_id == payout_id)
-        burned = None if source is None else self._node.chain.store.digest_at(source[1])  # type: ignore[arg-type]
+        burned = None if source is None else self._node.store.digest_at(source[1])
         block = None if burned is None else self._node.chain.block(burned[0])
         return WithdrawalReport(
             id=payout_id,
@@ -158,8 +154,6 @@ class Journeys:
             output=output,
             earliest_height=None,
         )
-
-    # --- deposits -------------------------------------------------------------------------------
 
     def deposit(self, outpoint: OutPoint) -> DepositReport | None:
         node, bridge = self._node, self._node.chain.final.bridge

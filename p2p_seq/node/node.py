@@ -203,8 +203,6 @@ class Node:
         )
         return ConsensusService(self.chain, self.network, self.signer, hooks, timers)
 
-    # --- what the rooms tell one another --------------------------------------------------------
-
     async def _check_signatures(self, transactions: bytes, txids: Sequence[bytes]) -> bool:
         try:
             await self.mempool.check_block(transactions, len(txids))
@@ -250,8 +248,6 @@ class Node:
         final = self.chain.final
         return [record.bundle.keys.peer for record in final.registry.records.values()]
 
-    # --- the peg, for settlement ----------------------------------------------------------------
-
     @property
     def bridge(self) -> BridgeState:
         return self.chain.final.bridge
@@ -265,8 +261,6 @@ class Node:
         origin = self.chain.final.header.origin
         known = self.watcher.block(origin.height)
         return known is not None and known.hash != origin.hash
-
-    # --- life -----------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Run every service until cancelled."""

@@ -62,8 +62,6 @@ class ApiView:
         self._node = node
         self._journeys = Journeys(node)
 
-    # --- the node -------------------------------------------------------------------------------
-
     def status(self) -> NodeStatus:
         node, final = self._node, self._node.chain.final
         bridge = final.bridge
@@ -172,8 +170,6 @@ class ApiView:
         figures.disk_free_bytes.set(shutil.disk_usage(node.loaded.home).free)
         return figures.render()
 
-    # --- blocks and transactions ----------------------------------------------------------------
-
     def block(self, selector: BlockHeight | Hash32 | None) -> BlockReport | None:
         """By height, by digest, or the latest finalised one; only finalised blocks are shown."""
         node = self._node
@@ -263,8 +259,6 @@ class ApiView:
 
     async def submit(self, transactions: bytes) -> Sequence[Submission]:
         return submissions_of(await self._node.mempool.submit(transactions))
-
-    # --- the peg --------------------------------------------------------------------------------
 
     def epoch(self, epoch: Epoch) -> EpochReport | None:
         return self._journeys.epoch(epoch)

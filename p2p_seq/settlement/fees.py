@@ -109,8 +109,7 @@ def settlement_limits(
 
 
 def withdrawal_charge(last_buried: SatsPerKvb, script: bytes) -> Sats:
-    """What a withdrawal pays for its output: its bytes at twice the last buried rate (section 7).
-    """
+    """What a withdrawal pays for its output: its bytes at twice the last buried rate."""
     return fee_for(len(TxOut(0, script).serialize()), SatsPerKvb(2 * last_buried))
 
 

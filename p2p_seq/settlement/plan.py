@@ -38,8 +38,7 @@ LAST_EPOCH_MAX: Final = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class PlannedDeposit:
-    """A buried deposit that the settlement sweeps; in order of (height, transaction index, vout).
-    """
+    """A buried deposit to be swept; in order of (height, transaction index, vout)."""
 
     outpoint: OutPoint
     value: Sats

@@ -26,7 +26,6 @@ from p2p_seq.settlement.generation import VaultGeneration
 from p2p_seq.settlement.plan import PlannedDeposit, PlannedPayout, SettlementPlan
 from p2p_seq.settlement.transactions import SettlementContext, worst_case_vsize
 
-
 BOOKING_RECORDS: Final = 8
 """Records of an epoch besides deposits and payouts: epoch, settlement, stakes."""
 

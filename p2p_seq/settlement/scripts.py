@@ -112,11 +112,8 @@ def timeout_leaf(user_key: XOnlyKey, timeout: int) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def deposit_output(
-    generation: VaultGeneration, user_key: XOnlyKey, timeout: int
-) -> TaprootOutput:
-    """The output that a user pays into: to the vault's generation, or back after `timeout` blocks.
-    """
+def deposit_output(generation: VaultGeneration, user_key: XOnlyKey, timeout: int) -> TaprootOutput:
+    """What a user pays into: the vault's generation takes it, or the user after `timeout`."""
     return TaprootOutput.of_scripts([vault_leaf(generation), timeout_leaf(user_key, timeout)])
 
 

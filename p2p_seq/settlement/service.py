@@ -260,8 +260,6 @@ class SettlementService:
                 self.last_refusal = str(error)
                 log.info("settlement_not_taken", why=str(error))
 
-    # --- shares of others -----------------------------------------------------------------------
-
     def _take(self, share: Share) -> bool:
         """Keep a share that is good for the settlement in flight. Raises RemoteError."""
         bridge = self._peg.bridge
@@ -323,8 +321,6 @@ class SettlementService:
         for share in shares:
             if self._take(share):
                 self._wake.set()
-
-    # --- fees -----------------------------------------------------------------------------------
 
     async def _estimate(self) -> None:
         """Keep the feerate that the next seal proposes near the market's."""

@@ -105,9 +105,7 @@ class Settlement:
             index for index, holder in enumerate(self.holders) if holder.index_of(key) is not None
         )
 
-    def has_valid_signatures(
-        self, key: XOnlyKey, signatures: Mapping[int, Signature]
-    ) -> bool:
+    def has_valid_signatures(self, key: XOnlyKey, signatures: Mapping[int, Signature]) -> bool:
         """Whether a member's signatures are good and cover exactly the inputs that are its own."""
         if set(signatures) != set(self.inputs_of(key)) or not signatures:
             return False
@@ -117,8 +115,7 @@ class Settlement:
     def assemble(
         self, signatures: Mapping[XOnlyKey, Mapping[int, Signature]]
     ) -> Transaction | None:
-        """The complete transaction out of verified signatures by key and input; None if too light.
-        """
+        """The complete transaction out of verified signatures by key; None if too light."""
         witnesses: list[tuple[bytes, ...]] = []
         for index, (holder, taproot) in enumerate(zip(self.holders, self.taproots, strict=True)):
             present = {
@@ -193,8 +190,7 @@ def build_settlement(
         tuple(outputs),
     )
     spent_outputs = tuple(
-        TxOut(value, taproot.script)
-        for (_, value), taproot in zip(spent, taproots, strict=True)
+        TxOut(value, taproot.script) for (_, value), taproot in zip(spent, taproots, strict=True)
     )
     return Settlement(
         plan,

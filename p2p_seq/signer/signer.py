@@ -107,8 +107,6 @@ class OperatorSigner:
         self._open(number)
         return number, secrets
 
-    # --- keys -----------------------------------------------------------------------------------
-
     def consensus_keys(self) -> frozenset[XOnlyKey]:
         return frozenset(self._stakes)
 
@@ -120,8 +118,6 @@ class OperatorSigner:
     @property
     def operator(self) -> XOnlyKey:
         return self._keystore.operator
-
-    # --- votes ----------------------------------------------------------------------------------
 
     def cast_vote(
         self, key: XOnlyKey, statement: VoteStatement, message: Hash32, signer: int
@@ -159,8 +155,6 @@ class OperatorSigner:
     def guard_states(self, epoch: Epoch) -> Mapping[XOnlyKey, GuardState]:
         """What each key's guard does in an epoch, for the status."""
         return {key: guard.state(epoch) for key, guard in self._guards.items()}
-
-    # --- other signatures -----------------------------------------------------------------------
 
     def sign_proposal(self, key: XOnlyKey, message: Hash32) -> Signature:
         """A leader's signature over its proposal (tag `proposal`, ordinary nonce)."""

@@ -1,8 +1,9 @@
 """What a registration must satisfy, checked by every voter before it votes for the record.
 
 PROTOCOL.md section 5. All of it is a function of the record, the draft and the set that was
-current: no data that some nodes lack can decide eligibility (pitfall R1). That the stake transaction
-is on Bitcoin, with exactly these outputs, is checked at the snapshot (`stakes_on_bitcoin.py`).
+current: no data that some nodes lack can decide eligibility (pitfall R1). That the stake
+transaction is on Bitcoin, with exactly these outputs, is checked at the snapshot
+(`stakes_on_bitcoin.py`).
 """
 
 from collections.abc import Iterable, Sequence

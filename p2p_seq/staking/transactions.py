@@ -99,9 +99,7 @@ def build_stake(
     return build_payment(coins, stake_outputs(network, terms, bundle), change_script, feerate)
 
 
-def check_stake(
-    network: str, terms: StakeTerms, bundle: Hash32, transaction: Transaction
-) -> None:
+def check_stake(network: str, terms: StakeTerms, bundle: Hash32, transaction: Transaction) -> None:
     """Raises RemoteError unless `transaction` is the stake transaction of these terms."""
     if any(item.script_sig for item in transaction.inputs):
         raise RemoteError(StakeReason.INPUTS, "a legacy input makes the id malleable")
@@ -232,9 +230,7 @@ def build_refund(
 
     def paying(value: int) -> Refund:
         outputs = [TxOut(value, destination)]
-        return Refund(
-            terms, presignatures, _spend(terms, txid, outputs, terms.refund_height)
-        )
+        return Refund(terms, presignatures, _spend(terms, txid, outputs, terms.refund_height))
 
     sample = paying(0).complete(_DUMMY_SIGNATURE, _DUMMY_SIGNATURE)
     paid = total - fee_for(sample.vsize, feerate)

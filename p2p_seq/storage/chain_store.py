@@ -92,8 +92,6 @@ class ChainStore:
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    # --- finality -------------------------------------------------------------------------------
-
     def write_final(self, blocks: Sequence[FinalBlock], certificate: Certificate | None) -> None:
         """Make `blocks` (ascending) final; `certificate` is the last one's, None for genesis."""
         with self.store.write() as change:
@@ -165,8 +163,6 @@ class ChainStore:
         with self.store.read() as view:
             value = view.get(Table.SEALS, _number(epoch))
         return None if value is None else SealedEpoch.decode(value)
-
-    # --- blocks ---------------------------------------------------------------------------------
 
     def block(self, digest: Hash32) -> bytes | None:
         """An encoded block, final or proposed."""
@@ -256,8 +252,6 @@ class ChainStore:
                         break
         return blocks[:end], certificate
 
-    # --- consensus ------------------------------------------------------------------------------
-
     def write_records(
         self, epoch: Epoch, records: Iterable[Record], blocks: Iterable[tuple[Hash32, bytes]]
     ) -> None:
@@ -297,8 +291,6 @@ class ChainStore:
         final = change.get(Table.FINAL, _number(height))
         if final is None or final[:32] != digest:
             change.delete(Table.BLOCKS, digest)
-
-    # --- settlement -----------------------------------------------------------------------------
 
     def write_share(self, epoch: Epoch, version: int, key: bytes, share: bytes) -> None:
         """One signer's signatures over one version of an epoch's settlement."""

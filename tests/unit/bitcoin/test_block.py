@@ -30,9 +30,7 @@ MAIN_GENESIS = bytes.fromhex(
 
 def _coinbase(height: int) -> Transaction:
     script = b"\x03" + height.to_bytes(3, "little") + b"\x00\x00"
-    return Transaction(
-        1, (TxIn(OutPoint(ZERO32, NULL_VOUT), script),), (TxOut(50, b"\x51"),)
-    )
+    return Transaction(1, (TxIn(OutPoint(ZERO32, NULL_VOUT), script),), (TxOut(50, b"\x51"),))
 
 
 def _spend(number: int) -> Transaction:

@@ -89,9 +89,7 @@ def _oracle_tree(scripts: list[bytes]) -> bytes:
     while len(nodes) > 1:
         pairs = [sorted(nodes[i : i + 2]) for i in range(0, len(nodes), 2)]
         nodes = [
-            pair[0]
-            if len(pair) == 1
-            else sig_hash.tagged_hash(b"TapBranch", pair[0] + pair[1])
+            pair[0] if len(pair) == 1 else sig_hash.tagged_hash(b"TapBranch", pair[0] + pair[1])
             for pair in pairs
         ]
     return nodes[0]

@@ -255,7 +255,7 @@ def test_ordering_preset_differs_from_regtest_in_the_cycle_limit_alone() -> None
     def table(name: str) -> dict[str, object]:
         return tomllib.loads(network_file(name).read_text(encoding="utf-8"))
 
-    expected = {**table("regtest"), "epoch_cycle_limit": 2**32}
+    expected = {**table("regtest"), "network": "ordering", "epoch_cycle_limit": 2**32}
     assert table("ordering") == expected
 
 

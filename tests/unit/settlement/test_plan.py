@@ -95,9 +95,7 @@ def test_a_changed_plan_is_refused_or_another_plan(
 
 
 @given(plans, st.data())
-def test_cut_and_continued_plans_are_refused(
-    original: SettlementPlan, data: st.DataObject
-) -> None:
+def test_cut_and_continued_plans_are_refused(original: SettlementPlan, data: st.DataObject) -> None:
     encoded = original.encode()
     with pytest.raises(CodecError):
         SettlementPlan.decode(encoded[: data.draw(st.integers(0, len(encoded) - 1))])
@@ -294,9 +292,7 @@ def test_changed_op_returns_are_refused_or_say_something_else(data: st.DataObjec
         position = data.draw(st.integers(0, len(script) - 1))
         script[position] ^= data.draw(st.integers(1, 255))
         parsed = parse(NETWORK, bytes(script))
-        assert parsed is None or (
-            parsed != original and parsed.script(NETWORK) == script
-        )
+        assert parsed is None or (parsed != original and parsed.script(NETWORK) == script)
         if position < 6:
             assert parsed is None
         assert parse(NETWORK, bytes(script[:-1])) is None

@@ -177,9 +177,7 @@ def _owner_signed(terms: StakeTerms, transaction: Transaction) -> Transaction:
     bond, connector = (item.witness for item in transaction.inputs)
     one = sign(secret("owner"), unsigned.sighash.script_path(0, terms.bond.leaves[0]))
     two = sign(secret("owner"), unsigned.sighash.script_path(1, terms.connector.leaves[0]))
-    return transaction.with_witnesses(
-        ((bytes(one), *bond[1:]), (bytes(two), *connector[1:]))
-    )
+    return transaction.with_witnesses(((bytes(one), *bond[1:]), (bytes(two), *connector[1:])))
 
 
 def test_the_owner_chooses_outputs_and_fee_of_the_refund() -> None:

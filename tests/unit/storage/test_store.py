@@ -25,9 +25,14 @@ def test_a_change_survives_reopening(tmp_path: Path) -> None:
 
 def test_a_failed_change_leaves_nothing(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
-    with pytest.raises(RuntimeError), store.write() as change:
-        change.put(Table.META, b"k", b"v")
-        raise RuntimeError("in the middle")
+
+    def fail_in_the_middle() -> None:
+        with store.write() as change:
+            change.put(Table.META, b"k", b"v")
+            raise RuntimeError("in the middle")
+
+    with pytest.raises(RuntimeError, match="in the middle"):
+        fail_in_the_middle()
     with store.read() as view:
         assert view.get(Table.META, b"k") is None
 
@@ -50,6 +55,12 @@ def test_another_chain_is_refused(tmp_path: Path) -> None:
         store.bind_chain(b"\x02" * 32)
 
 
+def _write_eight_megabytes(store: Store) -> None:
+    with store.write() as change:
+        for index in range(2_000):
+            change.put(Table.BLOCKS, index.to_bytes(32, "big"), bytes(4_096))
+
+
 def test_a_full_disk_is_an_operator_error_and_loses_nothing(tmp_path: Path) -> None:
     """RLIMIT_FSIZE makes the kernel refuse to grow the file, as a full disk does."""
     import signal
@@ -61,9 +72,8 @@ def test_a_full_disk_is_an_operator_error_and_loses_nothing(tmp_path: Path) -> N
     previous = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (256 * 1024, hard))
     try:
-        with pytest.raises(OperatorError, match="cannot write to"), store.write() as change:
-            for index in range(2_000):
-                change.put(Table.BLOCKS, index.to_bytes(32, "big"), bytes(4_096))
+        with pytest.raises(OperatorError, match="cannot write to"):
+            _write_eight_megabytes(store)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, previous)
