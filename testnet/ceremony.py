@@ -1,8 +1,8 @@
 """The genesis ceremony of a local testnet, automatic: every founder's part, in its order.
 
 PROTOCOL.md section 5, genesis. On a real network each founder does its own steps on its own machine
-and the messages travel; here one process holds all the keystores, and nothing else is different: the
-same bundles, the same pre-signatures checked on the engine, the same genesis file.
+and the messages travel; here one process holds all the keystores, and nothing else is different:
+the same bundles, the same pre-signatures checked on the engine, the same genesis file.
 """
 
 import secrets

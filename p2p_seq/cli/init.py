@@ -2,12 +2,15 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from p2p_seq.cli.common import CONFIG_NAME, Exit, Options, answer_json, chatter
 from p2p_seq.protocol.errors import OperatorError
+
+if TYPE_CHECKING:
+    from p2p_seq.protocol.params import Params
 
 DEFAULTS = Options()
 
@@ -39,7 +42,7 @@ def init(
             )
     password = _password(loaded, bitcoin_chain=params.bitcoin_chain)
     _make_home(loaded.home)
-    operator = _make_keystore(keystore_file, params.network, password)
+    operator = _make_keystore(keystore_file, params, password)
     if options.config is None:
         _write_new(config_file, _config_text(loaded))
     _report(options, loaded, config_file, keystore_file, operator)
@@ -77,10 +80,10 @@ def _make_home(home: Path) -> None:
         ) from error
 
 
-def _make_keystore(file: Path, network: str, password: str | None) -> str:
+def _make_keystore(file: Path, params: "Params", password: str | None) -> str:
     from p2p_seq.signer.keystore import create_keystore
 
-    return create_keystore(file, network, password).operator.hex()
+    return create_keystore(file, params.network, password, params.bitcoin_chain).operator.hex()
 
 
 def _config_text(loaded: Any) -> str:

@@ -110,9 +110,14 @@ class Keystore:
         return schnorr.public_key(self.secret("owner"))
 
 
-def create_keystore(path: Path, network: str, password: str | None) -> Keystore:
-    """Write a new store; never overwrites one. Raises OperatorError."""
-    if password is None and network != REGTEST:
+def create_keystore(
+    path: Path, network: str, password: str | None, bitcoin_chain: str | None = None
+) -> Keystore:
+    """Write a new store; never overwrites one. Raises OperatorError.
+
+    `bitcoin_chain` is that of the network; without it only the network "regtest" is over regtest.
+    """
+    if password is None and (bitcoin_chain or network) != REGTEST:
         raise OperatorError(
             "a keystore without a password is for regtest only",
             f"this one is for network {network!r}",
@@ -143,7 +148,9 @@ def create_keystore(path: Path, network: str, password: str | None) -> Keystore:
     return Keystore(seed, network)
 
 
-def open_keystore(path: Path, network: str, password: str | None) -> Keystore:
+def open_keystore(
+    path: Path, network: str, password: str | None, bitcoin_chain: str | None = None
+) -> Keystore:
     """Read a store. Raises OperatorError when it is missing, foreign, or the password is wrong."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
@@ -171,7 +178,7 @@ def open_keystore(path: Path, network: str, password: str | None) -> Keystore:
             code=2,
         )
     if kind == "none":
-        if network != REGTEST:
+        if (bitcoin_chain or network) != REGTEST:
             raise OperatorError(
                 f"{path} is regtest only",
                 "it was made without a password",
