@@ -343,6 +343,7 @@ class ConsensusService:
         message = statement.message(network, self._chain.chain_id, members.digest(network))
         self._hooks.crash_point("vote-before-guard")
         vote = self._signer.cast_vote(members.key(own), statement, message, own)
+        log.debug("voted", kind=statement.kind.name, view=statement.view)
         self._hooks.crash_point("vote-after-guard")
         if vote is None:
             return
@@ -418,6 +419,7 @@ class ConsensusService:
         self._building = None
         reference = self._chain.reference(block)
         self._bodies[reference.digest] = block
+        log.debug("built", view=asked.view, transactions=block.body.transaction_count)
         self._feed(BlockBuilt(reference))
 
     def _update_work(self) -> None:
@@ -703,6 +705,7 @@ class ConsensusService:
             self._network.penalize(peer, PenaltyReason.INVALID_MESSAGE)
             return
         self._bodies[proposal.block.digest] = block
+        log.debug("proposal_received", view=proposal.view)
         self._take_certificates(peer, proposal.epoch, frame.certificates)
         if self._core is core:
             self._feed(ProposalReceived(proposal))

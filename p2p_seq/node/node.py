@@ -28,6 +28,7 @@ from p2p_seq.mempool.types import PoolLimits, Prices
 from p2p_seq.network.limits import NetworkLimits
 from p2p_seq.network.types import Network
 from p2p_seq.node.accounts import FinalAccounts
+from p2p_seq.node.announce import Announcer
 from p2p_seq.node.config import LoadedConfig, parse_address
 from p2p_seq.node.crash import crash_hook
 from p2p_seq.node.home import locked_home
@@ -39,7 +40,7 @@ from p2p_seq.observability.metrics import Metrics
 from p2p_seq.protocol.errors import OperatorError, RemoteError
 from p2p_seq.protocol.genesis import GENESIS_BYTES_MAX, Genesis, SignedGenesis
 from p2p_seq.protocol.transactions import RECEIPT_BYTES
-from p2p_seq.protocol.types import Hash32, Height
+from p2p_seq.protocol.types import BlockHeight, Hash32, Height
 from p2p_seq.settlement.bridge import BridgeState
 from p2p_seq.settlement.service import SettlementService
 from p2p_seq.signer.keystore import Keystore
@@ -152,6 +153,7 @@ class Node:
         self.consensus = self._make_consensus()
         self.sync = SyncService(self.chain, network, self._finalised)
         self.members = MemberDirectory(network, loaded.config.network.bootstrap, self._member_keys)
+        self.announcer = Announcer(network)
         self.is_ready = False
         self.beat = trio.current_time()
         """When the loop last turned, by `_beat`."""
@@ -227,6 +229,9 @@ class Node:
             self.mempool.pool.finalise(item.state.digest, header.height, item.parsed)
             if item.sealed is not None:
                 log.info("epoch_sealed", epoch=header.epoch, height=header.height)
+        last = blocks[-1]
+        if last.block.header.leader == self.consensus.own_index:
+            self.announcer.announce(last.block.header.height, last.state.digest)
         rate = self.chain.ledger.totals().last_rate
         self.mempool.pool.set_prices(Prices.from_params(self.params, rate))
         self.settlement.finalised()
@@ -239,6 +244,9 @@ class Node:
             self.metrics.transactions.labels("ok").inc(succeeded)
         if len(codes) > succeeded:
             self.metrics.transactions.labels("failed").inc(len(codes) - succeeded)
+
+    def _tip_height(self) -> BlockHeight:
+        return self.chain.final.header.height
 
     def _epoch_started(self) -> None:
         self.members.refresh()
@@ -274,11 +282,13 @@ class Node:
             with trio.move_on_after(CATCH_UP_SECONDS):
                 await self._catch_up_at_start()
             if self.loaded.config.node.role == "full":
-                nursery.start_soon(self.sync.follow)
+                nursery.start_soon(self.sync.follow, self.announcer.wait_heard)
+                nursery.start_soon(self.announcer.listen, self._tip_height)
             else:
                 nursery.start_soon(self._observe_epoch)
                 nursery.start_soon(self.consensus.run)
                 nursery.start_soon(self._wake_consensus)
+                nursery.start_soon(self.announcer.publish_forever)
             self.is_ready = True
             log.info("node_ready", height=self.chain.final.header.height)
 

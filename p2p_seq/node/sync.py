@@ -7,7 +7,7 @@ hold, the blocks must link, and every block is re-executed with its signatures (
 another root than execution gives is refused).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import trio
@@ -35,8 +35,8 @@ RANGE_HARD_MAX: Final = 4_096
 """Blocks that a client reads from one answer."""
 
 REQUEST_TIMEOUT_S: Final = 10.0
-POLL_SECONDS: Final = 0.3
-"""Pause between two looks at a peer when nothing is new."""
+POLL_SECONDS: Final = 2.0
+"""Pause between two looks at peers when nothing is announced."""
 
 WAIT_SECONDS: Final = 0.2
 
@@ -84,11 +84,16 @@ class SyncService:
         )
         return encode_range(blocks, certificate)
 
-    async def follow(self) -> None:
-        """Follow peers for ever: a full node's way to stay current."""
+    async def follow(self, wait_news: Callable[[], Awaitable[None]]) -> None:
+        """Follow peers for ever: a full node's way to stay current.
+
+        `wait_news` returns when a peer announced a higher tip; gossip loses messages, so peers are
+        asked now and then all the same.
+        """
         while True:
             if not await self.catch_up():
-                await trio.sleep(POLL_SECONDS)
+                with trio.move_on_after(POLL_SECONDS):
+                    await wait_news()
 
     async def catch_up(self) -> bool:
         """Fetch until no connected peer has more. True when the tip moved."""
