@@ -175,6 +175,11 @@ class ChainStore:
             value = view.get(Table.FINAL, _number(height))
         return None if value is None else (Hash32(value[:32]), Hash32(value[32:64]))
 
+    def certificate(self, height: BlockHeight) -> bytes | None:
+        """The finality certificate of a final block; None where a descendant's speaks for it."""
+        with self.store.read() as view:
+            return view.get(Table.CERTIFICATES, _number(height))
+
     def receipts(self, height: BlockHeight) -> bytes | None:
         with self.store.read() as view:
             return view.get(Table.RECEIPTS, _number(height))

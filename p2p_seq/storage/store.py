@@ -102,6 +102,41 @@ class Store:
                 )
         return store
 
+    @classmethod
+    def open_to_read(cls, directory: Path) -> Self:
+        """Open an existing store for reading alone, also beside the node that writes it.
+
+        Raises OperatorError.
+        """
+        try:
+            environment = lmdb.open(
+                str(directory),
+                map_size=MAP_BYTES,
+                max_dbs=len(Table),
+                readonly=True,
+                create=False,
+                readahead=False,
+            )
+            store = cls(environment, directory)
+        except (OSError, lmdb.Error) as error:
+            raise OperatorError(
+                f"cannot read the store in {directory}",
+                str(error),
+                "name the chain folder of a node's home",
+                code=2,
+            ) from error
+        with store.read() as transaction:
+            found = transaction.get(Table.META, META_SCHEMA)
+        if found != SCHEMA_VERSION.to_bytes(4, "big"):
+            store.close()
+            raise OperatorError(
+                f"the store in {directory} has another schema",
+                f"this program reads schema {SCHEMA_VERSION}",
+                "use the program that wrote it",
+                code=2,
+            )
+        return store
+
     def bind_chain(self, chain_id: bytes) -> None:
         """Tie the store to one chain. Raises OperatorError when it belongs to another."""
         with self.write() as transaction:
