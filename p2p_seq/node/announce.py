@@ -1,8 +1,9 @@
 """Telling open membership that the chain grew: gossip of the finalised tip.
 
-An announcement is a hint, 40 bytes: height and digest. Whoever hears it asks for the certified range
-(`sync.py`) and checks everything; a lie costs one request. Only the leader of the last final block
-announces, and not more often than `INTERVAL_S`, because gossip costs every forwarder about 1.5 ms.
+An announcement is a hint, 40 bytes: height and digest. Whoever hears it asks for the certified
+range (`sync.py`) and checks everything; a lie costs one request. Only the leader of the last
+final block announces, and not more often than `INTERVAL_S`, because gossip costs every forwarder
+about 1.5 ms.
 """
 
 from collections.abc import Callable

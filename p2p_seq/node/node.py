@@ -6,8 +6,8 @@ command line.
 """
 
 import os
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
@@ -371,16 +371,25 @@ async def run_node(
         node = Node(loaded, genesis, network, ChainStore(store), bitcoin, signer, workers)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(node.run)
-            if loaded.config.api.listen:
-                from p2p_seq.api.http import ApiLimits, open_api
-                from p2p_seq.node.view import ApiView
-
-                section = loaded.config.api
-                limits = ApiLimits(section.requests_max, section.body_bytes_max)
-                host, port = parse_address(section.listen)
-                url = await stack.enter_async_context(open_api(ApiView(node), host, port, limits))
-                log.info("api_listens", url=url)
-            if ready is not None:
-                ready.set()
-            await stop.wait()
+            async with _served_api(node):
+                if ready is not None:
+                    ready.set()
+                await stop.wait()
             nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _served_api(node: Node) -> AsyncIterator[None]:
+    """Serve the API inside the block, if the configuration wants one."""
+    section = node.loaded.config.api
+    if not section.listen:
+        yield
+        return
+    from p2p_seq.api.http import ApiLimits, open_api
+    from p2p_seq.node.view import ApiView
+
+    limits = ApiLimits(section.requests_max, section.body_bytes_max)
+    host, port = parse_address(section.listen)
+    async with open_api(ApiView(node), host, port, limits) as url:
+        log.info("api_listens", url=url)
+        yield

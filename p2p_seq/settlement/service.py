@@ -246,9 +246,18 @@ class SettlementService:
             txid=display_id(settlement.txid),
         )
 
+    async def _is_mined(self) -> bool:
+        """Whether the best chain has spent the vault coin: the settlement waits for burial."""
+        vault = self._peg.bridge.vault
+        try:
+            coin = await self._bitcoin.call("gettxout", display_id(vault.txid), vault.vout, False)
+        except (RemoteError, OSError):
+            return False
+        return coin is None
+
     async def _broadcast(self) -> None:
         """Hand the highest complete version to Bitcoin; older ones may be buried all the same."""
-        if not self._complete:
+        if not self._complete or await self._is_mined():
             return
         encoded = self._complete[max(self._complete)]
         try:
