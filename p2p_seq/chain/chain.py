@@ -60,7 +60,8 @@ from p2p_seq.protocol.types import (
 from p2p_seq.protocol.votes import Certificate
 from p2p_seq.settlement.bridge import BridgeState, apply_seal, genesis_bridge
 from p2p_seq.settlement.planning import feerate_bounds, is_feerate_valid
-from p2p_seq.staking.registration import check_committee, check_record
+from p2p_seq.staking.ceremony import Admission
+from p2p_seq.staking.registration import check_range, check_record
 from p2p_seq.staking.registry import Registry, founding_set
 from p2p_seq.storage.chain_store import ChainStore, FinalBlock
 
@@ -74,9 +75,6 @@ CheckSignatures = Callable[[bytes, Sequence[bytes]], Awaitable[bool]]
 
 RULES_VERSION: Final = 1
 """Version of the transition rules; names the program while there is no ELF (PROTOCOL.md 3)."""
-
-BUNDLE_LEAD_EPOCHS: Final = 1
-"""A stake record must enter before the first epoch that it serves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,7 +359,10 @@ class Chain:
         if not block.body.stake_record:
             return None
         try:
-            return StakeRecord.decode(block.body.stake_record)
+            record = StakeRecord.decode(block.body.stake_record)
+            # Before anything is derived from it: heights follow from the range.
+            check_range(record.bundle, self.genesis.draft)
+            return record
         except RemoteError as error:
             raise InvalidBlockError(BlockReason.STAKE_RECORD, str(error)) from error
 
@@ -464,17 +465,14 @@ class Chain:
 
     def check_stake_record(self, parent: ChainState, record: StakeRecord) -> None:
         """The part of a record's check that depends on the chain. Raises RemoteError."""
-        if record.consensus_key in parent.registry.records:
-            raise InvalidBlockError(BlockReason.STAKE_RECORD, "the key is registered")
-        if record.bundle.first_epoch <= parent.epoch + BUNDLE_LEAD_EPOCHS:
-            raise InvalidBlockError(BlockReason.STAKE_RECORD, "its range has begun")
-        owner = record.bundle.keys.owner
-        own = [
-            key
-            for key, known in parent.registry.records.items()
-            if known.bundle.keys.owner == owner
-        ]
-        check_committee(parent.members, record.committee, own)
+        self.admission(parent).check_record(record)
+
+    def admission(self, parent: ChainState) -> Admission:
+        """What decides whether a child of `parent` may take a record."""
+        sets = [parent.members]
+        if parent.epoch > 0:
+            sets.append(self._set_of(Epoch(parent.epoch - 1))[0])
+        return Admission(self.genesis.draft, parent.registry, parent.epoch, tuple(sets))
 
     def _execute(
         self,
@@ -577,7 +575,7 @@ class Chain:
         least, most = feerate_bounds(self.params, parent.bridge)
         rate = SatsPerKvb(max(least, min(most, feerate))) if is_seal else SatsPerKvb(0)
         kind = BlockKind.SEAL if is_seal else BlockKind.ORDINARY
-        usable = None if stake is None or is_seal or not self._may_record(parent, stake) else stake
+        usable = None if stake is None or is_seal or not self.may_record(parent, stake) else stake
         derived = self._derived(parent, height, kind, rate, usable)
         chosen = Selection(b"", (), 0)
         if not is_seal:
@@ -617,7 +615,8 @@ class Chain:
             raise NotYetError(f"Bitcoin block {height} is not known here")
         return Origin(height, block.hash, block.median_time)
 
-    def _may_record(self, parent: ChainState, stake: StakeRecord) -> bool:
+    def may_record(self, parent: ChainState, stake: StakeRecord) -> bool:
+        """Whether a child of `parent` may take this record, whose signatures are known to hold."""
         try:
             self.check_stake_record(parent, stake)
         except RemoteError:

@@ -21,9 +21,14 @@ CRASH_POINTS: Final = (
     "vote-after-guard",
     "final-before-write",
     "final-after-write",
+    "cosign-before-write",
+    "cosign-after-write",
+    "stake-before-backup",
+    "stake-after-backup",
+    "stake-after-broadcast",
     *GUARD_POINTS,
 )
-"""Every durable write of consensus, before and after."""
+"""Every durable write of consensus and of a registration, before and after."""
 
 
 def _live_on(_: str) -> None:

@@ -156,6 +156,34 @@ class MempoolSection(Section, frozen=True, kw_only=True):
     account_max: Annotated[Count, Meta(description="Waiting transactions of one account.")] = 1_024
 
 
+class StakingSection(Section, frozen=True, kw_only=True):
+    """The operator's own stake. Renewal spends the wallet: it is off where coins have a price."""
+
+    auto_renew: Annotated[
+        str,
+        Meta(
+            pattern="^(auto|on|off)$",
+            description="Make the next stake by itself. auto: only over Bitcoin regtest.",
+        ),
+    ] = "auto"
+    renew_epochs: Annotated[
+        int,
+        Meta(
+            ge=3,
+            le=1_000_000,
+            description="A renewal begins when the stake ends within so many epochs.",
+        ),
+    ] = 24
+    bond_sats: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=2_100_000_000_000_000,
+            description="Value of the next bond; 0: the same as now. A newcomer joins with it.",
+        ),
+    ] = 0
+
+
 class LogSection(Section, frozen=True, kw_only=True):
     """What the node says on stderr."""
 
@@ -197,6 +225,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     api: ApiSection = field(default_factory=ApiSection)
     consensus: ConsensusSection = field(default_factory=ConsensusSection)
     mempool: MempoolSection = field(default_factory=MempoolSection)
+    staking: StakingSection = field(default_factory=StakingSection)
     log: LogSection = field(default_factory=LogSection)
     metrics: MetricsSection = field(default_factory=MetricsSection)
 

@@ -9,17 +9,26 @@ will not sign again; the joiner starts over with fresh keys.
 
 from dataclasses import dataclass
 
+from p2p_seq.bitcoin.transaction import Transaction
+from p2p_seq.protocol.genesis import Draft
 from p2p_seq.protocol.stakes import (
     TEMPLATE_VERSION,
     Bundle,
+    StakeRecord,
     cosign_message,
     possession_message,
 )
-from p2p_seq.protocol.types import ZERO32, Epoch, Hash32, Signature, XOnlyKey
+from p2p_seq.protocol.types import ZERO32, Epoch, Hash32, SatsPerKvb, Signature, XOnlyKey
 from p2p_seq.signer import schnorr
 from p2p_seq.signer.keystore import StakeSecrets
 from p2p_seq.staking.scripts import StakeTerms
-from p2p_seq.staking.transactions import refund_message, slash_message
+from p2p_seq.staking.transactions import (
+    PreSignatures,
+    build_refund,
+    check_refund,
+    refund_message,
+    slash_message,
+)
 
 
 def make_bundle(
@@ -67,3 +76,27 @@ def presign(terms: StakeTerms, txid: Hash32, cosign_secret: bytes) -> tuple[Sign
 def presign_owner(terms: StakeTerms, txid: Hash32, owner_secret: bytes) -> Signature:
     """The owner's slash signature over S."""
     return schnorr.sign(owner_secret, slash_message(terms, txid))
+
+
+def sign_refund(
+    record: StakeRecord,
+    draft: Draft,
+    owner_secret: bytes,
+    destination: bytes,
+    feerate: SatsPerKvb,
+) -> Transaction:
+    """The complete refund of a bond to one output script, accepted by Bitcoin's engine.
+
+    Valid in a block above height T. Raises RemoteError when the pre-signatures do not hold or the
+    fee eats the bond.
+    """
+    terms = StakeTerms.of_record(record, draft.params, draft.anchor_height)
+    refund = build_refund(
+        terms, record.txid, PreSignatures.of_record(record), destination, feerate
+    )
+    for_bond, for_connector = refund.messages()
+    return check_refund(
+        refund,
+        schnorr.sign(owner_secret, for_bond),
+        schnorr.sign(owner_secret, for_connector),
+    )

@@ -110,6 +110,10 @@ class OperatorSigner:
     def consensus_keys(self) -> frozenset[XOnlyKey]:
         return frozenset(self._stakes)
 
+    def stake_numbers(self) -> Mapping[int, XOnlyKey]:
+        """Every opened stake: its number in the keystore and its consensus key."""
+        return dict(zip(self._numbers, self._stakes, strict=True))
+
     @property
     def peer_secret(self) -> bytes:
         """Identity on the peer-to-peer network; the network layer needs the secret itself."""

@@ -22,7 +22,7 @@ from p2p_seq.protocol.stakes import (
     possession_message,
 )
 from p2p_seq.protocol.types import ZERO32, Epoch, Sats, XOnlyKey
-from p2p_seq.staking.scripts import StakeTerms
+from p2p_seq.staking.scripts import LOCK_TIME_HEIGHTS, StakeTerms
 from p2p_seq.staking.transactions import PreSignatures, check_presignatures
 
 
@@ -66,11 +66,35 @@ def check_bundle(bundle: Bundle, draft: Draft) -> None:
         message = possession_message(network, draft.draft_id, owner, role, key)
         if not verify(key, message, signature):
             raise RemoteError(RegistrationReason.POSSESSION, role.name.lower())
-    epochs = bundle.last_epoch - bundle.first_epoch + 1
-    if not 1 <= epochs <= draft.params.stake_epochs:
-        raise RemoteError(RegistrationReason.RANGE, f"{epochs} epochs")
+    check_range(bundle, draft)
     if (bundle.one_time_root, bundle.nonce_page_root) != (ZERO32, ZERO32):
         raise RemoteError(RegistrationReason.LISTS, "template 1 has no one-time keys or pages")
+
+
+def check_range(bundle: Bundle, draft: Draft) -> None:
+    """Raises RemoteError unless the range has a legal length and its refund height is one.
+
+    Whatever is derived from a range (leaf records, scripts) relies on this: u64 epochs of a hostile
+    record would overflow a height.
+    """
+    params = draft.params
+    epochs = bundle.last_epoch - bundle.first_epoch + 1
+    if not 1 <= epochs <= params.stake_epochs:
+        raise RemoteError(RegistrationReason.RANGE, f"{epochs} epochs")
+    if params.refund_height(draft.anchor_height, bundle.last_epoch) >= LOCK_TIME_HEIGHTS:
+        raise RemoteError(RegistrationReason.RANGE, f"epoch {bundle.last_epoch} is too far")
+
+
+def check_statements(bundle: Bundle, committee: Iterable[CommitteeEntry], draft: Draft) -> None:
+    """Raises RemoteError unless each member signed for its co-signing key for this bundle."""
+    network = draft.params.network
+    bundle_hash = bundle.digest(network)
+    for entry in committee:
+        message = cosign_message(
+            network, draft.draft_id, bundle_hash, entry.member, entry.cosign_key
+        )
+        if not verify(entry.member, message, entry.statement):
+            raise RemoteError(RegistrationReason.STATEMENT, entry.member.hex())
 
 
 def freeze_committee(
@@ -116,13 +140,7 @@ def check_record(record: StakeRecord, draft: Draft) -> StakeTerms:
     check_bundle(record.bundle, draft)
     if record.value < params.stake_minimum:
         raise RemoteError(RegistrationReason.VALUE, f"{record.value} sat")
-    bundle_hash = record.bundle.digest(params.network)
-    for entry in record.committee:
-        message = cosign_message(
-            params.network, draft.draft_id, bundle_hash, entry.member, entry.cosign_key
-        )
-        if not verify(entry.member, message, entry.statement):
-            raise RemoteError(RegistrationReason.STATEMENT, entry.member.hex())
+    check_statements(record.bundle, record.committee, draft)
     terms = StakeTerms.of_record(record, params, draft.anchor_height)
     check_presignatures(terms, record.txid, PreSignatures.of_record(record))
     return terms

@@ -13,7 +13,7 @@ from p2p_seq.protocol.errors import RemoteError
 from p2p_seq.protocol.genesis import Draft
 from p2p_seq.protocol.stakes import StakeRecord
 from p2p_seq.protocol.tags import BitcoinTag
-from p2p_seq.protocol.types import Height, OutPoint, XOnlyKey
+from p2p_seq.protocol.types import Hash32, Height, OutPoint, XOnlyKey
 from p2p_seq.staking.scripts import ConnectorSpend, StakeTerms
 from p2p_seq.staking.transactions import check_stake
 
@@ -49,24 +49,28 @@ def find_stakes(
     records: Mapping[XOnlyKey, StakeRecord],
     blocks: Iterable[L1Block],
 ) -> dict[XOnlyKey, StakeOnBitcoin]:
-    """The state of every registered stake after `blocks` (ascending from the watcher's start)."""
+    """The state of every registered stake after `blocks` (ascending from the watcher's start).
+
+    Several records may name one transaction: anyone can have a record co-signed for another's
+    stake. Only the one whose terms it pays is confirmed by it, and hides nobody.
+    """
     found = {key: StakeOnBitcoin() for key in records}
-    by_txid = {record.txid: key for key, record in records.items()}
-    by_outpoint: dict[OutPoint, XOnlyKey] = {}
+    by_txid: dict[Hash32, list[XOnlyKey]] = {}
+    by_outpoint: dict[OutPoint, list[XOnlyKey]] = {}
     for key, record in records.items():
-        by_outpoint[record.bond] = key
-        by_outpoint[record.connector] = key
+        by_txid.setdefault(record.txid, []).append(key)
+        by_outpoint.setdefault(record.bond, []).append(key)
+        by_outpoint.setdefault(record.connector, []).append(key)
     for block in blocks:
         for item in block.relevant:
             if item.announces is BitcoinTag.STAKE:
-                stake_key = by_txid.get(item.transaction.txid)
-                if stake_key and _pays_terms(draft, records[stake_key], item):
-                    found[stake_key].confirmed = block.height
-                    found[stake_key].position = item.index
+                for key in by_txid.get(item.transaction.txid, ()):
+                    if _pays_terms(draft, records[key], item):
+                        found[key].confirmed = block.height
+                        found[key].position = item.index
             for outpoint in item.spends:
-                owner_key = by_outpoint.get(outpoint)
-                if owner_key:
-                    _note_spend(draft, records[owner_key], found[owner_key], item, block.height)
+                for key in by_outpoint.get(outpoint, ()):
+                    _note_spend(draft, records[key], found[key], item, block.height)
     return found
 
 

@@ -52,6 +52,8 @@ class Table(StrEnum):
     BITCOIN = "bitcoin"
     """Bitcoin height u32 -> encoded `L1Block`: what the watcher found in the best chain."""
     COSIGNED = "cosigned"
-    """bundle hash 32 -> state of a co-signing ceremony in which this node is a member."""
+    """co-signing key 32 -> epoch u64 | request digest 32 | slash 64 | refund 64: what a key of this
+    node signed, written before the key is deleted and the signatures leave.
+    """
     CONSENSUS = "consensus"
     """epoch u64 | record tag u8 | view u64 | vote kind u8 -> durable record of an instance."""
