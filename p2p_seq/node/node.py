@@ -40,13 +40,18 @@ from p2p_seq.observability.metrics import Metrics
 from p2p_seq.protocol.errors import OperatorError, RemoteError
 from p2p_seq.protocol.genesis import GENESIS_BYTES_MAX, Genesis, SignedGenesis
 from p2p_seq.protocol.transactions import RECEIPT_BYTES
-from p2p_seq.protocol.types import BlockHeight, Hash32, Height
+from p2p_seq.protocol.types import BlockHeight, Hash32, Height, Sats, SatsPerKvb
 from p2p_seq.settlement.bridge import BridgeState
 from p2p_seq.settlement.service import SettlementService
+from p2p_seq.signer.cosigner import Cosigner
 from p2p_seq.signer.keystore import Keystore
 from p2p_seq.signer.signer import OperatorSigner
+from p2p_seq.staking.ceremony import Admission, RenewalPolicy
 from p2p_seq.staking.registration import check_genesis
+from p2p_seq.staking.service import StakingParts, StakingService, StakingSettings
 from p2p_seq.storage.chain_store import ChainStore
+from p2p_seq.storage.cosign_store import CosignStore
+from p2p_seq.storage.stake_backups import StakeBackups
 from p2p_seq.storage.store import Store
 
 if TYPE_CHECKING:
@@ -150,6 +155,7 @@ class Node:
         self.settlement = SettlementService(
             self, self.params, store, network, signer, bitcoin, self.watcher
         )
+        self.staking = self._make_staking()
         self.consensus = self._make_consensus()
         self.sync = SyncService(self.chain, network, self._finalised)
         self.members = MemberDirectory(network, loaded.config.network.bootstrap, self._member_keys)
@@ -182,6 +188,30 @@ class Node:
         )
         return MempoolService(pool, self.chain.parser, self.workers, self.network)
 
+    def _make_staking(self) -> StakingService:
+        section = self.loaded.config.staking
+        is_automatic = section.auto_renew == "on" or (
+            section.auto_renew == "auto" and self.params.bitcoin_chain == "regtest"
+        )
+        parts = StakingParts(
+            network=self.network,
+            signer=self.signer,
+            cosigner=Cosigner(
+                self.params.network, self.signer, CosignStore(self.store.store), self._crash_point
+            ),
+            bitcoin=self.bitcoin,
+            watcher=self.watcher,
+            backups=StakeBackups(self.loaded.home),
+            crash_point=self._crash_point,
+        )
+        settings = StakingSettings(
+            RenewalPolicy(is_automatic, section.renew_epochs), Sats(section.bond_sats)
+        )
+        return StakingService(self, parts, settings, self._stake_candidate_ready)
+
+    def _stake_candidate_ready(self) -> None:
+        self.consensus.work_arrived()
+
     def _make_consensus(self) -> ConsensusService:
         section = self.loaded.config.consensus
         timers = TimerConfig(
@@ -196,7 +226,7 @@ class Node:
         )
         hooks = Hooks(
             select=self.mempool.pool.select,
-            stake_candidate=lambda: None,
+            stake_candidate=self.staking.candidate,
             feerate=lambda: self.settlement.feerate,
             finalised=self._finalised,
             epoch_started=self._epoch_started,
@@ -235,6 +265,8 @@ class Node:
         rate = self.chain.ledger.totals().last_rate
         self.mempool.pool.set_prices(Prices.from_params(self.params, rate))
         self.settlement.finalised()
+        if any(item.block.body.stake_record or item.sealed is not None for item in blocks):
+            self.staking.finalised()
 
     def _count_receipts(self, receipts: bytes) -> None:
         """Transactions by outcome: a receipt's first byte is its code, 0 for success."""
@@ -270,6 +302,14 @@ class Node:
         known = self.watcher.block(origin.height)
         return known is not None and known.hash != origin.hash
 
+    def admission(self) -> Admission:
+        """What decides whether the next block may take a stake record."""
+        return self.chain.admission(self.chain.final)
+
+    def stake_feerate(self) -> SatsPerKvb:
+        """What a stake or refund should pay now."""
+        return self.settlement.feerate
+
     async def run(self) -> None:
         """Run every service until cancelled."""
         async with trio.open_nursery() as nursery:
@@ -288,6 +328,7 @@ class Node:
                 nursery.start_soon(self._observe_epoch)
                 nursery.start_soon(self.consensus.run)
                 nursery.start_soon(self._wake_consensus)
+                nursery.start_soon(self.staking.run)
                 nursery.start_soon(self.announcer.publish_forever)
             self.is_ready = True
             log.info("node_ready", height=self.chain.final.header.height)
