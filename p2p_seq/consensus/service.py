@@ -168,6 +168,8 @@ class ConsensusService:
         self._is_feeding = False
         self._bodies: dict[Hash32, Block] = {}
         self._building: BuildBlock | None = None
+        self._is_build_due = False
+        """Whether the least interval since the view's start has passed."""
         self._deadlines: dict[TimerId, float] = {}
         self._timer_changed = trio.Event()
         self._has_work = False
@@ -294,6 +296,7 @@ class ConsensusService:
                 self._send(peer, CertificatesFrame(epoch, certificates))
             case BuildBlock():
                 self._building = effect
+                self._is_build_due = False
                 self._start(self._build_later, core, effect)
             case ValidateBlock(proposal):
                 self._start(self._validate, core, proposal)
@@ -395,12 +398,15 @@ class ConsensusService:
         await trio.sleep(BLOCK_INTERVAL_MS / 1_000)
         if self._building is asked:
             await self._ensure_accepted(core, [asked.parent])
+            self._is_build_due = True
             self._try_build()
 
     def _try_build(self) -> None:
         """Answer an open `BuildBlock` if there is a reason for a block."""
         asked, core = self._building, self._core
         if asked is None or core is None or self.halted or core.instance.own_index is None:
+            return
+        if not self._is_build_due:
             return
         try:
             block = self._chain.build(
@@ -430,7 +436,9 @@ class ConsensusService:
         base = core.state.certificates.best_base()
         state = None if base.is_seal else self._chain.state(base.block)
         has_work = state is not None and (
-            self._chain.has_origin_work(state) or self._has_transactions(state)
+            self._chain.has_origin_work(state)
+            or self._has_stake(state)
+            or self._has_transactions(state)
         )
         if has_work != self._has_work:
             self._has_work = has_work
@@ -443,8 +451,15 @@ class ConsensusService:
         room = replace(self._chain.room(state), count=1)
         return self._hooks.select(room, self._chain.undecided(state.digest)).count > 0
 
+    def _has_stake(self, state: ChainState) -> bool:
+        """Whether a stake record waits that a child of this block may take."""
+        record = self._hooks.stake_candidate()
+        return record is not None and self._chain.may_record(state, record)
+
     def work_arrived(self) -> None:
         """The mempool or the stake candidates changed."""
+        if self._building is not None and self._is_build_due:
+            self._try_build()
         if not self._has_work:
             self._update_work()
 
