@@ -5,12 +5,11 @@ ceremony and load their modules while it is held, then find the genesis file. Bi
 by itself; for the start two blocks are mined at once, so that the first origin can advance.
 """
 
-import json
 import os
 import shutil
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,11 +17,12 @@ from typing import Any, Final
 import trio
 
 from p2p_seq.bitcoin.address import encode_address
-from p2p_seq.bitcoin.rpc import BitcoinRpc, BitcoinRpcError
+from p2p_seq.bitcoin.rpc import BitcoinRpc, BitcoinRpcError, RpcLimits
 from p2p_seq.bitcoin.taproot import key_path_script
 from p2p_seq.bitcoin.transaction import TxOut
 from p2p_seq.network.identity import peer_id_of_xonly
 from p2p_seq.node.config import network_file, render_toml
+from p2p_seq.node.crash import CRASH_VARIABLE
 from p2p_seq.protocol.errors import OperatorError
 from p2p_seq.protocol.genesis import SignedGenesis
 from p2p_seq.protocol.params import Params, load_params
@@ -165,8 +165,10 @@ def _fresh_folder(plan: Plan) -> None:
     (plan.folder / LOCK_NAME).touch()
 
 
-async def put_up(plan: Plan, say: Say) -> Testnet:
+async def put_up(plan: Plan, say: Say, crashes: Mapping[str, str] | None = None) -> Testnet:
     """Start everything and return when the genesis file is there. Raises OperatorError.
+
+    `crashes`: process name -> persist point at which its first run dies (`node/crash.py`).
 
     Call `take_down` whatever happens after it began: also when this fails half-way.
     """
@@ -191,7 +193,8 @@ async def put_up(plan: Plan, say: Say) -> Testnet:
     ]
     _write_configs(plan, params, founders)
     for index in range(plan.nodes):
-        spawn(state.process(node_name(index)))
+        point = (crashes or {}).get(node_name(index))
+        spawn(state.process(node_name(index)), None if point is None else {CRASH_VARIABLE: point})
     write_state(state)
     say(f"started {plan.nodes} sequencers; the founders' ceremony begins")
     bitcoin = BitcoinRpc(plan.bitcoin_url or layout.bitcoin_url, cookie_of(plan))
@@ -366,9 +369,9 @@ def open_faucet(state: TestnetState, bitcoin: BitcoinRpc) -> Faucet:
     return Faucet(bitcoin, keystore.wallet_secret)
 
 
-def bitcoin_of(state: TestnetState) -> BitcoinRpc:
+def bitcoin_of(state: TestnetState, limits: RpcLimits | None = None) -> BitcoinRpc:
     cookie = Path(state.bitcoin_cookie) if state.bitcoin_cookie else None
-    return BitcoinRpc(state.bitcoin_url, cookie)
+    return BitcoinRpc(state.bitcoin_url, cookie, limits)
 
 
 def describe(testnet: Testnet, addresses: dict[str, str]) -> list[str]:
@@ -387,6 +390,3 @@ def genesis_of(home: Path) -> SignedGenesis:
     path = home / "genesis.json"
     return SignedGenesis.from_json(path.read_text(encoding="utf-8"), str(path))
 
-
-def as_line(value: object) -> str:
-    return json.dumps(value, separators=(",", ":"))

@@ -5,14 +5,20 @@ words of a user; BitcoinRpcError of a refused transaction becomes one.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 import trio
 
 from p2p_seq.api.client import ApiClient
-from p2p_seq.api.types import AccountReport, DepositReport, DepositState, WithdrawalReport
+from p2p_seq.api.types import (
+    AccountReport,
+    DepositReport,
+    DepositState,
+    TransactionReport,
+    WithdrawalReport,
+    WithdrawalState,
+)
 from p2p_seq.bitcoin.address import decode_address, encode_address
 from p2p_seq.bitcoin.coins import find_coins
 from p2p_seq.bitcoin.rpc import BitcoinRpc, BitcoinRpcError
@@ -166,7 +172,7 @@ class Wallet:
         await self._broadcast(transaction)
         return transaction
 
-    def unfinished(self) -> list[DepositNote]:
+    def notes(self) -> list[DepositNote]:
         """Every deposit of the journal, oldest first."""
         return self._journal.notes()
 
@@ -197,20 +203,25 @@ class Wallet:
         await self._submit(signed)
         return signed
 
+    async def wait_final(self, txid: Hash32) -> TransactionReport:
+        """Return when a transaction is in a final block."""
+        while True:
+            report = await self._api.transaction(txid.hex())
+            if report is not None and report.height is not None:
+                return report
+            await trio.sleep(POLL_SECONDS)
+
     async def follow_withdrawal(self, txid: Hash32) -> AsyncIterator[WithdrawalReport]:
         """Each new state until it is paid. Raises OperatorError when it failed on the ledger."""
-        number: int | None = None
-        while number is None:
-            report = await self._api.transaction(txid.hex())
-            if report is not None and report.receipt not in (None, "OK"):
-                raise _refused("the withdrawal failed", str(report.receipt))
-            number = None if report is None else report.withdrawal
-            await trio.sleep(POLL_SECONDS)
-        last = None
-        while last is None or last.state != "paid":
+        report = await self.wait_final(txid)
+        number = report.withdrawal
+        if number is None:
+            raise _refused("the withdrawal failed on the ledger", str(report.receipt))
+        last: WithdrawalState | None = None
+        while last is not WithdrawalState.PAID:
             found = await self._api.withdrawal(number)
-            if found is not None and (last is None or found.state != last.state):
-                last = found
+            if found is not None and found.state is not last:
+                last = found.state
                 yield found
             await trio.sleep(POLL_SECONDS)
 
@@ -266,17 +277,3 @@ class Wallet:
 def _refused(what: str, why: str) -> OperatorError:
     return OperatorError(what, why, "change it and try again")
 
-
-@asynccontextmanager
-async def open_service(
-    keys: WalletKeys,
-    journal: DepositJournal,
-    bitcoin: BitcoinRpc,
-    api_url: str,
-    bitcoin_chain: str,
-) -> AsyncIterator[Wallet]:
-    """A wallet over open connections."""
-    from p2p_seq.api.client import open_client
-
-    async with bitcoin, open_client(api_url) as api:
-        yield Wallet(keys, journal, bitcoin, api, bitcoin_chain)
