@@ -70,6 +70,8 @@ class SyncService:
         self._network = network
         self._finalised = finalised
         self._lock = trio.Lock()
+        self.halted: str | None = None
+        """Why this node follows no more: more than two thirds certified what it refuses."""
 
     def serve(self) -> None:
         """Answer requests for ranges of final blocks."""
@@ -98,6 +100,8 @@ class SyncService:
     async def catch_up(self) -> bool:
         """Fetch until no connected peer has more. True when the tip moved."""
         moved = False
+        if self.halted is not None:
+            return False
         async with self._lock:
             for status in self._network.peers():
                 if status.connected:
@@ -120,9 +124,11 @@ class SyncService:
             self._check_range(blocks, final)
             await self._apply(blocks, final)
         except InvalidBlockError as error:
-            # The certificate holds, so more than two thirds signed what this node refuses.
+            # The certificate holds, so more than two thirds signed what this node refuses: stop
+            # and say so (PROTOCOL.md section 8.1).
+            self.halted = f"a certified block is invalid here: {error}"
             log.critical("certified_block_refused", peer=peer, why=str(error))
-            raise
+            return False
         except NotYetError as error:
             log.info("sync_waits", why=str(error))
             await trio.sleep(WAIT_SECONDS)

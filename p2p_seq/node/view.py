@@ -106,6 +106,8 @@ class ApiView:
         warnings: list[str] = []
         if node.consensus.halted is not None:
             warnings.append(f"consensus has halted: {node.consensus.halted}")
+        if node.sync.halted is not None:
+            warnings.append(f"following has halted: {node.sync.halted}")
         if not node.watcher.reachable:
             warnings.append("Bitcoin does not answer")
         if node.origin_is_orphaned():
