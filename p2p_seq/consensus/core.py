@@ -38,6 +38,7 @@ from p2p_seq.consensus.state import (
     CERTIFICATES_PER_MESSAGE,
     PROPOSAL_WINDOW,
     SILENT_VIEWS,
+    UNHEARD_CAP,
     VOTE_WINDOW,
     VOTES_PER_STANDSTILL,
     restore_state,
@@ -124,6 +125,8 @@ class Simplex:
         self._awaiting = False
         self._requiring = False
         self._attempt = 0
+        self._heard_since = View(0)
+        self._unheard = self.instance.unheard or (0,) * len(self.instance.members)
         self._gap_view = View(0)
         self._fresh: list[Certificate] = []
         self._touched: set[View] = set()
@@ -200,6 +203,7 @@ class Simplex:
             *certificates.nullified,
         ]
         self.view = View(max(highest) + 1)
+        self._heard_since = View(max(highest))
         self._touched.update(certificates.notarized)
         self._set_standstill()
         self._enter()
@@ -432,6 +436,8 @@ class Simplex:
             self.view = View(highest + 1)
             if jumped > 1:  # this node was away, not the others
                 self.state.heard = {}
+                self._heard_since = highest
+                self._unheard = (0,) * len(self.instance.members)
             self._enter()
 
     def _enter(self) -> None:
@@ -683,14 +689,27 @@ class Simplex:
         if view > self.state.heard.get(index, ROOT_VIEW):
             self.state.heard[index] = view
 
+    def _last_heard(self, index: int) -> int:
+        return self.state.heard.get(index, self._heard_since - self._unheard[index])
+
+    def unheard_views(self) -> tuple[int, ...]:
+        """Views since each member was heard, by index: `Instance.unheard` of the next epoch.
+
+        The shell carries them over by key; a member that is new there counts as just heard.
+        """
+        own = self.instance.own_index
+        return tuple(
+            0 if index == own else max(0, min(UNHEARD_CAP, self.view - 1 - self._last_heard(index)))
+            for index in range(len(self.instance.members))
+        )
+
     def _is_silent(self, leader: int) -> bool:
-        """Deviation (d). Who was never heard since this node came back is not silent."""
-        heard = self.state.heard
+        """Deviation (d)."""
         oldest = self.view - SILENT_VIEWS
-        if heard.setdefault(leader, View(self.view - 1)) >= oldest:
+        if self._last_heard(leader) >= oldest:
             return False
         own = self.instance.own_index
-        active = {index for index, view in heard.items() if view >= oldest} - {own}
+        active = {index for index, view in self.state.heard.items() if view >= oldest} - {own}
         weight = self.instance.members.weight_of(active)
         weight += self.instance.members.weights[own] if own is not None else 0
         return self.instance.members.is_quorum(weight)

@@ -39,6 +39,9 @@ VOTES_PER_STANDSTILL: Final = 64
 SILENT_VIEWS: Final = 8
 """A leader not heard for more than so many views is skipped at once while a quorum is heard."""
 
+UNHEARD_CAP: Final = 1_000
+"""Views of silence that are counted across epochs."""
+
 
 @dataclass(slots=True)
 class OwnVotes:

@@ -99,6 +99,11 @@ class Instance:
     """Digest of the seal of the epoch before, or of genesis."""
     own_index: int | None
     """Own position in the set; None for a node that only follows (full node, silent member)."""
+    unheard: tuple[int, ...] = ()
+    """By index: views since each member was heard, as `unheard_views` of the epoch before said.
+
+    So a dead member is not waited for anew in every epoch. Empty: all were just heard.
+    """
 
 
 @unique

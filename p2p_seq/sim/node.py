@@ -52,7 +52,7 @@ from p2p_seq.consensus.types import (
     VotesReceived,
     WorkChanged,
 )
-from p2p_seq.protocol.types import Epoch, Hash32, Height, Signature, View
+from p2p_seq.protocol.types import Epoch, Hash32, Height, Signature, View, XOnlyKey
 from p2p_seq.protocol.votes import Certificate, Vote, VoteStatement, slot_of
 from p2p_seq.sim.blocks import (
     BlocksMessage,
@@ -137,6 +137,7 @@ class Node:
         self._timer_serial = 0
         self._asked_at = -QUESTION_INTERVAL_MS
         self._has_work = False
+        self.unheard: dict[XOnlyKey, int] = {}
         self._handle_new_instance()
 
     def crash(self) -> None:
@@ -163,7 +164,8 @@ class Node:
         self.root = disk.seals[-1].statement.block if disk.seals else self.world.genesis
         schedule = LeaderSchedule(self.members, self.root)
         own = self.members.index_of(self.key)
-        instance = Instance(self.epoch, self.members, schedule, self.root, own)
+        unheard = tuple(self.unheard.get(member.key, 0) for member in self.members.members)
+        instance = Instance(self.epoch, self.members, schedule, self.root, own, unheard)
         tip = disk.bodies[disk.chain[-1]]
         in_epoch = tip.epoch == self.epoch and disk.chain[-1] != self.root
         self.core = self.world.simplex.restore(
@@ -296,6 +298,9 @@ class Node:
             if block.height >= len(self.disk.chain)
         }
         if sealed:
+            views = self.core.unheard_views()
+            keys = [member.key for member in self.members.members]
+            self.unheard = dict(zip(keys, views, strict=True))
             self.world.after(0, self, self._handle_new_instance)
 
     def _set_timer(self, epoch: Epoch, timer: TimerId, delay_ms: int) -> None:

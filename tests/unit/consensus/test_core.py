@@ -1,5 +1,7 @@
 """Rules of the core, one scenario each."""
 
+from dataclasses import replace
+
 import pytest
 
 from p2p_seq.consensus.core import Simplex
@@ -489,6 +491,29 @@ def test_a_silent_leader_is_skipped_and_comes_back() -> None:
     effects = pass_views(node, following - 1, following - 1, (1, 2, 3))
     assert node.core.view == following
     assert null(following) not in votes_cast(effects)
+
+
+def test_silence_is_carried_into_the_next_epoch() -> None:
+    node = make(3)
+    pass_views(node, 1, 6, (1, 2, 3))
+    assert node.core.unheard_views() == (6, 0, 0, 0)
+    instance = replace(node.instance, unheard=node.core.unheard_views())
+    node.core = Simplex(instance, TimerConfig())
+    node.feed(Start())
+    turn = next_turn_of(0, 4)
+    effects = pass_views(node, 1, turn - 1, (1, 2, 3))
+    assert node.core.view == turn < SILENT_VIEWS
+    assert null(turn) in votes_cast(effects)
+
+
+def test_after_a_jump_nobody_is_silent() -> None:
+    node = make(3)
+    pass_views(node, 1, 30, (1, 2, 3))
+    assert node.core.unheard_views()[0] == 30
+    effects = node.feed(CertificatesReceived(1, (certificate(MEMBERS, null(59), (1, 2, 3)),)))
+    assert node.core.view == 60
+    assert node.core.unheard_views()[0] == 0
+    assert null(60) not in votes_cast(effects)
 
 
 def test_nobody_is_skipped_without_a_quorum_that_is_heard() -> None:
