@@ -153,7 +153,7 @@ class _Launcher:
             nursery = await stack.enter_async_context(trio.open_nursery())
             if plan.bitcoin_url is not None:
                 interval = plan.block_interval
-                nursery.start_soon(mine_by_clock, testnet.bitcoin, testnet.faucet, interval)
+                nursery.start_soon(mine_by_clock, testnet.faucet, interval)
             addresses = await fund_dev_wallets(testnet)
             await keep_active(testnet.bitcoin, STARTUP_ACTIVITY_S)
             await self._wait_first_block(clients)
@@ -223,7 +223,7 @@ async def run_detached(plan: Plan, argv: Sequence[str]) -> int:
     arguments = [item for item in argv[1:] if item != "--detach"]
     command = [sys.executable, "-m", "p2p_seq.cli", *_absolute(arguments, plan.folder)]
     record = ProcessRecord("launcher", command, str(log))
-    spawn(record)
+    spawn(record, logs_output=True)
     while is_running(record):
         state = read_state(plan.folder)
         if state is not None and state.is_ready and state.launcher.pid == record.pid:
@@ -258,7 +258,7 @@ async def stop_testnet(folder: Path) -> None:
         send(launcher, signal.SIGTERM)
         if not await wait_gone([launcher], LAUNCHER_PATIENCE_S):
             send(launcher, signal.SIGKILL)
-    await take_down(folder, lambda line: print(line, file=sys.stderr))
+    await take_down(folder, lambda line: print(line, file=sys.stderr))  # noqa: T201
 
 
 async def kill_process(folder: Path, name: str, number: signal.Signals) -> None:

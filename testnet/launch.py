@@ -188,10 +188,8 @@ async def put_up(plan: Plan, say: Say, crashes: Mapping[str, str] | None = None)
     write_state(state)
     if plan.bitcoin_url is None:
         spawn(state.process(BITCOIN))
-    founders = [
-        Founder(layout.home(i), _make_home(plan, params, i)) for i in range(plan.nodes)
-    ]
-    _write_configs(plan, params, founders)
+    founders = [Founder(layout.home(i), _make_home(plan, params, i)) for i in range(plan.nodes)]
+    _write_configs(plan, founders)
     for index in range(plan.nodes):
         point = (crashes or {}).get(node_name(index))
         spawn(state.process(node_name(index)), None if point is None else {CRASH_VARIABLE: point})
@@ -260,7 +258,7 @@ def _make_home(plan: Plan, params: Params, index: int) -> Any:
     return create_keystore(home / "keystore.json", params.network, None, params.bitcoin_chain)
 
 
-def _write_configs(plan: Plan, params: Params, founders: list[Founder]) -> None:
+def _write_configs(plan: Plan, founders: list[Founder]) -> None:
     layout = plan.layout
     addresses = [
         f"/ip4/127.0.0.1/tcp/{layout.peer_port(index)}/p2p/"
@@ -337,7 +335,7 @@ async def keep_active(bitcoin: BitcoinRpc, seconds: int) -> None:
             raise
 
 
-async def mine_by_clock(bitcoin: BitcoinRpc, faucet: Faucet, seconds: float) -> None:
+async def mine_by_clock(faucet: Faucet, seconds: float) -> None:
     """For a bitcoind, which does not mine by itself."""
     while True:
         await trio.sleep(seconds)
@@ -389,4 +387,3 @@ def describe(testnet: Testnet, addresses: dict[str, str]) -> list[str]:
 def genesis_of(home: Path) -> SignedGenesis:
     path = home / "genesis.json"
     return SignedGenesis.from_json(path.read_text(encoding="utf-8"), str(path))
-

@@ -4,10 +4,12 @@ Each step is checked where it counts: stakes and payouts on Bitcoin itself, the 
 through the nodes' API, and at the end (in `acts`) by re-execution from genesis.
 """
 
+from functools import partial
 from typing import Any, Final
 
 import trio
 
+from p2p_seq.api.client import ApiClient
 from p2p_seq.api.types import DepositReport, DepositState, WithdrawalReport, WithdrawalState
 from p2p_seq.bitcoin.address import encode_address
 from p2p_seq.bitcoin.rpc import satoshi
@@ -136,7 +138,7 @@ async def _move(stage: Stage, alice: LedgerAccount) -> int:
     stage.step("accounts", count=len(accounts), funds_sats=ACCOUNT_FUNDS)
     nonces = []
     for account in accounts:
-        report = await stage.ask(lambda client, key=account.key.hex(): client.account(key))
+        report = await stage.ask(partial(ApiClient.account, key=account.key.hex()))
         require(report is not None, "a funded account does not exist")
         nonces.append(0 if report is None else report.nonce)
     transfers = ring_transfers(accounts, nonces, TRANSFERS // ACCOUNTS, fee, TRANSFER_AMOUNT)
@@ -168,7 +170,7 @@ async def _check_receipts(stage: Stage, transactions: list[Signed]) -> None:
     async def lane() -> None:
         while waiting:
             txid = waiting.pop().txid.hex()
-            report = await stage.ask(lambda client: client.transaction(txid))
+            report = await stage.ask(partial(ApiClient.transaction, txid=txid))
             receipt = None if report is None else report.receipt
             require(receipt == ReceiptCode.OK.name, f"transaction {txid} has receipt {receipt}")
 
@@ -181,7 +183,7 @@ async def _check_balances(stage: Stage, accounts: list[LedgerAccount], fee: Sats
     """In the ring everybody receives what it sent, so only the fees are gone."""
     expected = ACCOUNT_FUNDS - TRANSFERS // ACCOUNTS * fee
     for account in accounts:
-        report = await stage.ask(lambda client, key=account.key.hex(): client.account(key))
+        report = await stage.ask(partial(ApiClient.account, key=account.key.hex()))
         balance = None if report is None else report.balance_sats
         require(balance == expected, f"an account has {balance} sat, not {expected}")
 
@@ -250,7 +252,7 @@ async def _show_settlements(stage: Stage) -> None:
     require(status.settled_epoch is not None, "nothing was settled")
     seen: set[str] = set()
     for epoch in range((status.settled_epoch or 0) + 1):
-        report = await stage.ask(lambda client, number=epoch: client.epoch(number))
+        report = await stage.ask(partial(ApiClient.epoch, epoch=epoch))
         if report is None or report.settlement is None:
             raise ActFailedError(f"epoch {epoch} is settled and names no settlement")
         raw: Any = await stage.bitcoin.call("getrawtransaction", report.settlement, 1)

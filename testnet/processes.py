@@ -56,15 +56,23 @@ def is_running(record: ProcessRecord) -> bool:
     return True
 
 
-def spawn(record: ProcessRecord, extra_environment: Mapping[str, str] | None = None) -> None:
-    """Start a process in a session of its own: Ctrl-C is for the launcher alone."""
+def spawn(
+    record: ProcessRecord,
+    extra_environment: Mapping[str, str] | None = None,
+    *,
+    logs_output: bool = False,
+) -> None:
+    """Start a process in a session of its own: Ctrl-C is for the launcher alone.
+
+    Standard error goes to its log, standard output too when `logs_output`.
+    """
     log = Path(record.log)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         child = subprocess.Popen(
             record.argv,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdout=output if logs_output else subprocess.DEVNULL,
             stderr=output,
             cwd=REPOSITORY,
             env={**os.environ, **(extra_environment or {})},

@@ -94,8 +94,7 @@ class Stage:
     async def wait_for(
         self, what: str, patience_s: float, look: Callable[[], Awaitable[Answer | None]]
     ) -> Answer:
-        """Look until there is something, keeping Bitcoin at its quick pace. Raises ActFailedError.
-        """
+        """Look until there is something; Bitcoin keeps its quick pace. Raises ActFailedError."""
         deadline = trio.current_time() + patience_s
         reminded = 0.0
         while True:
@@ -114,9 +113,7 @@ class Stage:
         path = self.testnet.layout.wallet(name)
         return open_wallet(path, self.params.bitcoin_chain, None), path
 
-    async def with_wallet(
-        self, name: str, action: Callable[[Wallet], Awaitable[Answer]]
-    ) -> Answer:
+    async def with_wallet(self, name: str, action: Callable[[Wallet], Awaitable[Answer]]) -> Answer:
         """Do something with a dev wallet over whichever node answers."""
         keys, path = self.dev_wallet(name)
 

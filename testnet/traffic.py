@@ -8,6 +8,7 @@ one pause between two polls.
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import Final
 
@@ -90,7 +91,7 @@ class BlockFollower:
         found: list[tuple[int, list[str]]] = []
         while self.height < status.height:
             wanted = self.height + 1
-            report = await self._stage.ask(lambda client, at=wanted: client.block(at))
+            report = await self._stage.ask(partial(ApiClient.block, selector=wanted))
             if report is None:
                 break
             found.append((report.height, report.transactions))
@@ -169,7 +170,7 @@ async def _submit(stage: Stage, batch: Sequence[Signed], turn: int) -> None:
 
 def _judge(item: Submission) -> Rejection | None:
     """Why it was not taken, if trying again may help. Raises ActFailedError otherwise."""
-    if item.accepted:
+    if item.accepted or item.reason is None:
         return None
     reason = Rejection(item.reason)
     if reason in KNOWN_ALREADY or reason in PASSING:

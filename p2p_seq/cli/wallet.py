@@ -67,8 +67,7 @@ class Resolved:
 
 
 def resolve(places: Places) -> Resolved:
-    """Flags, then environment, then the testnet's state file, then defaults. Raises OperatorError.
-    """
+    """Flags, then environment, then the testnet, then defaults. Raises OperatorError."""
     known = _testnet(places.dir)
     wallet = places.wallet or _variable(WALLET_VARIABLE)
     wallet = wallet or known.get("wallet")

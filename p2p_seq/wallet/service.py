@@ -276,4 +276,3 @@ class Wallet:
 
 def _refused(what: str, why: str) -> OperatorError:
     return OperatorError(what, why, "change it and try again")
-
