@@ -174,6 +174,8 @@ class ConsensusService:
         self._timer_changed = trio.Event()
         self._has_work = False
         self._fetching: set[Hash32] = set()
+        self._judging: set[Hash32] = set()
+        self._unheard: dict[XOnlyKey, int] = {}
         self._peers: dict[PeerId, int] = {}
         self._members: list[PeerId] = []
         self._asked_at = -QUESTION_INTERVAL_S
@@ -207,6 +209,7 @@ class ConsensusService:
 
     async def restart(self) -> None:
         """Start the instance of the finalised tip's epoch; also after the tip moved by sync."""
+        self._remember_unheard()
         instance = await self._next_instance()
         final = self._chain.final
         epoch = instance.epoch
@@ -229,6 +232,7 @@ class ConsensusService:
         self._bodies.clear()
         self._deadlines.clear()
         self._fetching.clear()
+        self._judging.clear()
         self._queue.clear()
         self._has_work = False
         log.info(
@@ -237,11 +241,22 @@ class ConsensusService:
         self._feed(Start())
         self._update_work()
 
+    def _remember_unheard(self) -> None:
+        """Who was silent in the instance that ends: nobody waits for them anew in every epoch."""
+        core = self._core
+        if core is not None and core.sealed:
+            keys = [member.key for member in core.instance.members.members]
+            self._unheard = dict(zip(keys, core.unheard_views(), strict=True))
+
     async def _next_instance(self) -> Instance:
         """Wait until Bitcoin has the blocks that seed the epoch's schedule."""
         while True:
             try:
-                return self._chain.instance(self._signer.consensus_keys())
+                instance = self._chain.instance(self._signer.consensus_keys())
+                unheard = tuple(
+                    self._unheard.get(member.key, 0) for member in instance.members.members
+                )
+                return replace(instance, unheard=unheard)
             except NotYetError as error:
                 log.info("epoch_waits", why=str(error))
                 with trio.move_on_after(RETRY_SECONDS):
@@ -472,15 +487,25 @@ class ConsensusService:
         return core.leader(block.header.view)
 
     async def _validate(self, core: Simplex, proposal: Proposal) -> None:
-        """Judge a proposal until there is a verdict or nobody wants one any more."""
+        """Judge a proposal until there is a verdict or nobody wants one any more.
+
+        One task per block: the core asks again at every standstill.
+        """
         digest = proposal.block.digest
+        if digest in self._judging:
+            return
+        self._judging.add(digest)
         while self._core is core and self.halted is None:
             verdict = await self._judge(core, digest)
+            if self._core is not core:
+                return
             self._feed(BlockVerdict(digest, verdict))
             self._update_work()
             if verdict is not Verdict.UNAVAILABLE or digest not in core.state.judging:
-                return
+                break
             await self._wait_for_change()
+        if self._core is core:
+            self._judging.discard(digest)
 
     async def _judge(self, core: Simplex, digest: Hash32) -> Verdict:
         block = self._body(digest)
