@@ -5,16 +5,18 @@ again and compares; the only free choice is the feerate f_0 within its bounds. W
 cannot pay for everything the plan shrinks: payouts and deposits go, the hand-over stays.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from p2p_seq.bitcoin.script import dust_limit, pay_to_taproot
 from p2p_seq.ledger.core import system_records_per_epoch
 from p2p_seq.protocol.params import Params
 from p2p_seq.protocol.state import PendingPayout
-from p2p_seq.protocol.types import Epoch, Height, Sats, SatsPerKvb, XOnlyKey
+from p2p_seq.protocol.types import ZERO32, Epoch, Height, Sats, SatsPerKvb, XOnlyKey
 from p2p_seq.settlement.bridge import BridgeState, has_time_left
 from p2p_seq.settlement.fees import (
+    SETTLEMENT_VSIZE_MAX,
     VERSIONS_MAX,
     deposit_charge,
     feerate_of_version,
@@ -25,6 +27,9 @@ from p2p_seq.settlement.fees import (
 from p2p_seq.settlement.generation import VaultGeneration
 from p2p_seq.settlement.plan import PlannedDeposit, PlannedPayout, SettlementPlan
 from p2p_seq.settlement.transactions import SettlementContext, worst_case_vsize
+
+VAULT_VALUE_MIN: Final = dust_limit(pay_to_taproot(XOnlyKey(ZERO32)))
+"""The least vault coin: relays drop a transaction with a smaller output."""
 
 BOOKING_RECORDS: Final = 8
 """Records of an epoch besides deposits and payouts: epoch, settlement, stakes."""
@@ -93,16 +98,18 @@ def plan_settlement(
         maximum_version=0,
         hand_over=inputs.hand_over,
     )
-    waited = inputs.epoch - state.settled_through
-    due = plan.deposits or plan.payouts or plan.hand_over or waited >= params.idle_epochs
-    if not due:
+    context = state.context(params)
+    affordable = _shrink(context, plan, inputs.fee_pool)
+    if affordable is None or not _is_due(params, state, affordable):
         return None
-    affordable = _shrink(state.context(params), plan, inputs.fee_pool)
-    if affordable is None:
-        return None
-    return replace(
-        affordable, maximum_version=_last_version(state.context(params), affordable, inputs)
-    )
+    return replace(affordable, maximum_version=_last_version(context, affordable, inputs.fee_pool))
+
+
+def _is_due(params: Params, state: BridgeState, plan: SettlementPlan) -> bool:
+    """Whether there is something to settle: of what the pool pays, not of what was wished for."""
+    waited = plan.last_epoch - state.settled_through
+    has_content = plan.deposits or plan.payouts or plan.hand_over
+    return bool(has_content) or waited >= params.idle_epochs
 
 
 def _payouts(params: Params, state: BridgeState, inputs: PlanInputs) -> tuple[PlannedPayout, ...]:
@@ -152,18 +159,40 @@ def peg_cap(params: Params, generation: VaultGeneration, bonds: Mapping[XOnlyKey
 
 
 def _shrink(context: SettlementContext, plan: SettlementPlan, pool: Sats) -> SettlementPlan | None:
-    """Drop newest deposits, then newest payouts, until version 0 is paid from the pool."""
-    while _fee(context, plan, 0) > pool:
-        if plan.deposits:
-            plan = replace(plan, deposits=plan.deposits[:-1])
-        elif plan.payouts:
-            plan = replace(plan, payouts=plan.payouts[:-1])
-        else:
-            return None
-    return plan
+    """Drop newest deposits, then newest payouts, until version 0 can be built and paid.
+
+    The limits of counts are those of the active generation; deposits to a larger one before it
+    have heavier inputs, so the size is looked at as well.
+    """
+
+    def kept(deposits: int, payouts: int) -> SettlementPlan:
+        return replace(plan, deposits=plan.deposits[:deposits], payouts=plan.payouts[:payouts])
+
+    def fits(deposits: int, payouts: int) -> bool:
+        return _is_payable(context, kept(deposits, payouts), 0, pool)
+
+    payouts = len(plan.payouts)
+    deposits = _most(len(plan.deposits), lambda count: fits(count, payouts))
+    if deposits is not None:
+        return kept(deposits, payouts)
+    fewer = _most(payouts, lambda count: fits(0, count))
+    return None if fewer is None else kept(0, fewer)
 
 
-def _last_version(context: SettlementContext, plan: SettlementPlan, inputs: PlanInputs) -> int:
+def _most(count: int, fits: Callable[[int], bool]) -> int | None:
+    """The greatest number up to `count` that fits, by bisection; None when not even 0 does."""
+    if fits(count):
+        return count
+    if not fits(0):
+        return None
+    least, beyond = 0, count
+    while beyond - least > 1:
+        middle = (least + beyond) // 2
+        least, beyond = (middle, beyond) if fits(middle) else (least, middle)
+    return least
+
+
+def _last_version(context: SettlementContext, plan: SettlementPlan, pool: Sats) -> int:
     """The last version that differs from the one before and that the reserve pays.
 
     The reserve is min(pool, cost at f_max); versions stop where the feerate reaches f_max.
@@ -171,12 +200,19 @@ def _last_version(context: SettlementContext, plan: SettlementPlan, inputs: Plan
     last = 0
     while last < VERSIONS_MAX:
         rate = feerate_of_version(plan.base_feerate, plan.maximum_feerate, last)
-        if rate >= plan.maximum_feerate or _fee(context, plan, last + 1) > inputs.fee_pool:
+        if rate >= plan.maximum_feerate or not _is_payable(context, plan, last + 1, pool):
             break
         last += 1
     return last
 
 
-def _fee(context: SettlementContext, plan: SettlementPlan, version: int) -> Sats:
+def _is_payable(context: SettlementContext, plan: SettlementPlan, version: int, pool: Sats) -> bool:
+    """Whether the pool pays this version, and what it leaves in the vault is relayed forward.
+
+    A plan whose transaction nobody can build would stop every node that holds it.
+    """
     size = worst_case_vsize(context, plan)
-    return settlement_fee(size, plan.base_feerate, plan.maximum_feerate, version)
+    fee = settlement_fee(size, plan.base_feerate, plan.maximum_feerate, version)
+    received = plan.vault_value + sum(item.value for item in plan.deposits)
+    left = received - sum(item.amount for item in plan.payouts) - fee
+    return size <= SETTLEMENT_VSIZE_MAX and fee <= pool and left >= VAULT_VALUE_MIN
