@@ -55,7 +55,7 @@ async def _wait_for(genesis_file: Path, seconds: int) -> None:
         importlib.import_module(module)
     with trio.move_on_after(seconds):
         # Founders put the file there whole, by a rename; the file system has no portable event.
-        while not genesis_file.exists():  # noqa: ASYNC110
+        while not genesis_file.exists():  # noqa: ASYNC110, ASYNC240
             await trio.sleep(GENESIS_POLL_SECONDS)
 
 
