@@ -38,6 +38,7 @@ from p2p_seq.protocol.errors import CodecError, CodecReason, RemoteError
 from p2p_seq.protocol.stakes import Bundle, StakeRecord
 from p2p_seq.protocol.types import (
     Epoch,
+    Hash32,
     Height,
     OutPoint,
     Sats,
@@ -166,6 +167,8 @@ class StakingService:
         self._backups = {b.record.consensus_key: b for b in parts.backups.read_all()}
         self._wallet_script = key_path_script(schnorr.public_key(parts.signer.wallet_secret()))
         self._wake = trio.Event()
+        self._sent: set[Hash32] = set()
+        """Own transactions that Bitcoin took since the start; only the first time is news."""
         self.problem: str | None = None
         """Why the own stake is not renewed or refunded, for the status."""
 
@@ -330,7 +333,9 @@ class StakingService:
             if "already" in str(error):
                 return None
             return f"Bitcoin refuses the {kind} {display_id(transaction.txid)}: {error}"
-        log.info("sent_to_bitcoin", kind=kind, txid=display_id(transaction.txid))
+        if transaction.txid not in self._sent:
+            self._sent.add(transaction.txid)
+            log.info("sent_to_bitcoin", kind=kind, txid=display_id(transaction.txid))
         return None
 
     async def _refund_expired(self, stake: OwnStake) -> str | None:
@@ -456,6 +461,8 @@ class _Ceremony:
         self, secrets: StakeSecrets, feerate: SatsPerKvb
     ) -> tuple[StakeRecord, Transaction]:
         """The complete record and the signed stake transaction. Raises RemoteError."""
+        # An empty wallet must not cost the members' keys: size does not depend on the committee.
+        await self._build(self._terms(()), feerate)
         failed: set[XOnlyKey] = set()
         for _ in range(ATTEMPTS_MAX):
             offers = await self._collect_offers(failed)
