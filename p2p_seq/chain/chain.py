@@ -135,7 +135,11 @@ class Chain:
             self.params.network, Tag.PROGRAM, RULES_VERSION.to_bytes(4, "big")
         )
         self._candidates: dict[Hash32, _Candidate] = {}
+        self._unwritten: dict[Epoch, SealedEpoch] = {}
+        self._writing = trio.Lock()
         self.ledger, self.final = self._restore(constants)
+        self.durable = self.final
+        """The finalised tip as the disk has it: what a person is shown."""
 
     def _restore(self, constants: bytes) -> tuple[Ledger, ChainState]:
         tip = self.store.tip()
@@ -228,9 +232,10 @@ class Chain:
         if epoch == 0:
             header = self.genesis.block().header
             return founding_set(self.genesis), header.digest(self.params.network, self.chain_id)
-        sealed = self.store.sealed(Epoch(epoch - 1))
+        before = Epoch(epoch - 1)
+        sealed = self._unwritten.get(before) or self.store.sealed(before)
         if sealed is None:
-            raise LocalError(f"the seal of epoch {epoch - 1} is missing")
+            raise LocalError(f"the seal of epoch {before} is missing")
         return set_of_seal(sealed.body), sealed.seal
 
     def members_of(self, epoch: Epoch) -> SequencerSet | None:
@@ -243,16 +248,31 @@ class Chain:
         Raises NotYetError while Bitcoin has not the blocks that seed the schedule.
         """
         epoch = self.final.epoch
-        height = seed_height(self.params, self.genesis.draft.anchor_height, epoch)
-        block, before = self.watcher.block(height), self.watcher.block(Height(height - 1))
-        if block is None or before is None:
-            raise NotYetError(f"Bitcoin block {height} is not known here")
-        root = self.chain_id if epoch == 0 else self.final.instance_root
-        seed = epoch_seed(self.params.network, block.hash, before.hash, root, epoch)
+        seed = self._seed(epoch)
         members = self.final.members
         own = next((i for i, member in enumerate(members.members) if member.key in own_keys), None)
         schedule = LeaderSchedule(members, seed)
         return Instance(epoch, members, schedule, self.final.instance_root, own)
+
+    def _seed(self, epoch: Epoch) -> Hash32:
+        """The seed of an epoch's leaders, drawn once: a reorg below it must not change them.
+
+        It is drawn from the branch that the finalised origin is on, or not at all.
+        """
+        drawn = self.store.seed(epoch)
+        if drawn is not None:
+            return drawn
+        height = seed_height(self.params, self.genesis.draft.anchor_height, epoch)
+        block, before = self.watcher.block(height), self.watcher.block(Height(height - 1))
+        if block is None or before is None:
+            raise NotYetError(f"Bitcoin block {height} is not known here")
+        origin = self.final.header.origin
+        if self.is_orphaned(origin):
+            raise NotYetError(f"the finalised origin {origin.height} left this node's best chain")
+        root = self.chain_id if epoch == 0 else self.final.instance_root
+        seed = epoch_seed(self.params.network, block.hash, before.hash, root, epoch)
+        self.store.write_seed(epoch, seed)
+        return seed
 
     def state(self, digest: Hash32) -> ChainState | None:
         """The state after the finalised tip or an executed block above it."""
@@ -297,9 +317,11 @@ class Chain:
         """
         digest = self.digest(block.header)
         known = self.state(digest)
-        if known is not None:
-            return known
         parent = self.state(block.header.parent)
+        if known is not None:
+            if voting and parent is not None:  # its origin may have left the best chain since
+                self._check_origin(parent, block.header, voting)
+            return known
         if parent is None:
             raise NotYetError(f"parent {block.header.parent.hex()} is not known here")
         validity.check_header(parent, block.header, leader)
@@ -310,6 +332,11 @@ class Chain:
         return self._execute(digest, parent, block, expected, parsed)
 
     def _check_origin(self, parent: ChainState, header: Header, voting: bool) -> None:
+        base = parent.header.origin
+        if self.is_orphaned(base):
+            if header.origin == base and header.kind is BlockKind.ORDINARY:
+                return  # nothing of Bitcoin is in it: ordering goes on (PROTOCOL.md section 8.1)
+            raise NotYetError(f"origin {base.height} of the parent left this node's best chain")
         rules = self._rules(parent)
         own = self.watcher.block(header.origin.height)
         if voting:
@@ -320,9 +347,10 @@ class Chain:
         if own is None:
             raise NotYetError(f"Bitcoin block {header.origin.height} is not known here")
         validity.check_origin_time(header, own)
-        base = parent.header.origin
-        if self.watcher.confirmations(base.height, base.hash) == 0:
-            raise NotYetError(f"origin {base.height} of the parent left this node's best chain")
+
+    def is_orphaned(self, origin: Origin) -> bool:
+        """Whether an origin is not on this node's best chain: another one is, or none yet."""
+        return self.watcher.confirmations(origin.height, origin.hash) == 0
 
     def _rules(self, parent: ChainState) -> OriginRules:
         anchor = self.genesis.draft.anchor_height
@@ -548,8 +576,10 @@ class Chain:
 
     def has_origin_work(self, parent: ChainState) -> bool:
         """Whether a new eligible origin is a reason for a block on `parent`."""
-        base = parent.header.origin.height
-        return is_origin_work(self._rules(parent), base, self.watcher.tip_height)
+        base = parent.header.origin
+        if self.is_orphaned(base):
+            return False
+        return is_origin_work(self._rules(parent), base.height, self.watcher.tip_height)
 
     def build(
         self,
@@ -569,7 +599,9 @@ class Chain:
         if parent is None:
             raise NotYetError("the parent is not accepted here")
         rules = self._rules(parent)
-        height = propose_origin(rules, parent.header.origin.height, self.watcher.tip_height)
+        height = parent.header.origin.height
+        if not self.is_orphaned(parent.header.origin):
+            height = propose_origin(rules, height, self.watcher.tip_height)
         origin = self._origin_at(parent, height)
         is_seal = height == rules.border
         least, most = feerate_bounds(self.params, parent.bridge)
@@ -634,6 +666,33 @@ class Chain:
 
         Raises LocalError when a block was not accepted: callers accept certified blocks first.
         """
+        done, rows = self._decide(digests, certificate)
+        self.store.write_final(rows, certificate)
+        self._note_durable(done)
+        return done
+
+    async def finalise_in_thread(
+        self, digests: Sequence[Hash32], certificate: Certificate
+    ) -> list[Finalised]:
+        """`finalise`, with the disk in a thread: large blocks take longer than a vote may wait.
+
+        Memory is ahead of the disk meanwhile. That is safe: what is final is final for the network,
+        and a node that crashes here fetches it again.
+        """
+        async with self._writing:
+            done, rows = self._decide(digests, certificate)
+            await trio.to_thread.run_sync(self.store.write_final, rows, certificate)
+            self._note_durable(done)
+        return done
+
+    def _note_durable(self, done: Sequence[Finalised]) -> None:
+        self.durable = done[-1].state
+        self._unwritten.clear()
+
+    def _decide(
+        self, digests: Sequence[Hash32], certificate: Certificate
+    ) -> tuple[list[Finalised], list[FinalBlock]]:
+        """Move the finalised tip in memory; what to write, and what to tell."""
         done: list[Finalised] = []
         rows: list[FinalBlock] = []
         for digest in digests:
@@ -664,10 +723,11 @@ class Chain:
                     candidate.block, candidate.state, candidate.receipts, candidate.parsed, sealed
                 )
             )
-        self.store.write_final(rows, certificate)
+            if sealed is not None:
+                self._unwritten[sealed.epoch] = sealed
         self.final = done[-1].state
         self._forget_abandoned()
-        return done
+        return done, rows
 
     def _seal_of(self, candidate: _Candidate, certificate: Certificate) -> SealedEpoch | None:
         header = candidate.block.header

@@ -36,6 +36,9 @@ COMMANDS: Final[dict[str, Command]] = {
         "p2p_seq.cli.status:status",
         "Show the state of the running node.\n\nExample: p2pseq status --home /var/lib/p2pseq",
     ),
+    "stake": Command(
+        "p2p_seq.cli.stake:app", "The operator's bonds: what they are and how to get them back."
+    ),
     "wallet": Command("p2p_seq.cli.wallet:app", "Coins on Bitcoin, an account on the ledger."),
     "testnet": Command("p2p_seq.cli.testnet:app", "A whole network on this machine."),
     "version": Command("p2p_seq.cli.version:version", "Show what runs here."),

@@ -107,9 +107,7 @@ async def faucet(
 
 
 @app.command
-async def mine(
-    blocks: int = 1, *, folder: Folder = DEFAULT_FOLDER, is_json: Json = False
-) -> None:
+async def mine(blocks: int = 1, *, folder: Folder = DEFAULT_FOLDER, is_json: Json = False) -> None:
     """Mine Bitcoin blocks now."""
     from testnet.command import mine_blocks
 
@@ -150,4 +148,3 @@ async def restart(name: str, *, folder: Folder = DEFAULT_FOLDER) -> None:
 
     pid = await restart_process(folder.expanduser().resolve(), name)
     chatter(f"{name} is process {pid}")
-

@@ -552,7 +552,8 @@ class ConsensusService:
                 nursery.start_soon(wait, self._accepted.wait)
 
     async def _run_finality(self) -> None:
-        async for event in self._to_finalise:
+        async for first in self._to_finalise:
+            event = self._with_followers(first)
             core = self._core
             if core is None or self._has_halted():
                 continue
@@ -564,7 +565,7 @@ class ConsensusService:
                 continue
             if digests:
                 self._hooks.crash_point("final-before-write")
-                done = self._chain.finalise(digests, event.certificate)
+                done = await self._chain.finalise_in_thread(digests, event.certificate)
                 self._hooks.crash_point("final-after-write")
                 header = done[-1].block.header
                 log.debug("finalised", epoch=header.epoch, height=header.height)
@@ -578,6 +579,16 @@ class ConsensusService:
                 self._hooks.epoch_started()
             else:
                 self._update_work()
+
+    def _with_followers(self, event: Finalized) -> Finalized:
+        """Everything that became final while the last write was under way, as one write."""
+        while not event.sealed:
+            try:
+                following = self._to_finalise.receive_nowait()
+            except trio.WouldBlock:
+                break
+            event = replace(following, blocks=event.blocks + following.blocks)
+        return event
 
     def _is_final(self, digest: Hash32) -> bool:
         if digest == self._chain.final.digest:

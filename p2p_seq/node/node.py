@@ -172,7 +172,7 @@ class Node:
             watched[founder.bond] = WatchKind.BOND
             watched[founder.connector] = WatchKind.CONNECTOR
         start = Height(max(0, anchor - SCAN_BELOW_ANCHOR))
-        return Watcher(self.bitcoin, self.store.store, self.params.network, start, watched)
+        return Watcher(self.bitcoin, self.store.live, self.params.network, start, watched)
 
     def _make_mempool(self) -> MempoolService:
         section = self.loaded.config.mempool
@@ -360,7 +360,7 @@ class Node:
             self.consensus.work_arrived()
 
 
-def _bitcoin(loaded: LoadedConfig) -> BitcoinRpc:
+def bitcoin_client(loaded: LoadedConfig) -> BitcoinRpc:
     """The client of the configured Bitcoin node."""
     section = loaded.config.bitcoin
     cookie = loaded.in_home(section.cookie_file) if section.cookie_file else None
@@ -399,17 +399,19 @@ async def run_node(
         stack.enter_context(locked_home(home))
         store = Store.open(home / "chain")
         stack.callback(store.close)
+        live = Store.open(home / "live")
+        stack.callback(live.close)
         store.bind_chain(genesis.chain_id)
         crash_point = crash_hook(os.environ, genesis.params.bitcoin_chain)
         signer = OperatorSigner(home, keystore, crash_point)
         stack.callback(signer.close)
-        bitcoin = await stack.enter_async_context(_bitcoin(loaded))
+        bitcoin = await stack.enter_async_context(bitcoin_client(loaded))
         workers = await stack.enter_async_context(
             open_signature_workers(WorkerLimits(workers=loaded.config.node.signature_workers))
         )
         config = _network_config(loaded, genesis)
         network = await stack.enter_async_context(open_libp2p_network(config, signer.peer_secret))
-        node = Node(loaded, genesis, network, ChainStore(store), bitcoin, signer, workers)
+        node = Node(loaded, genesis, network, ChainStore(store, live), bitcoin, signer, workers)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(node.run)
             async with _served_api(node):

@@ -169,4 +169,4 @@ class SyncService:
             digests.append(state.digest)
         if self._chain.final.digest != blocks[0].header.parent:
             return  # consensus made them final meanwhile
-        self._finalised(self._chain.finalise(digests, certificate))
+        self._finalised(await self._chain.finalise_in_thread(digests, certificate))

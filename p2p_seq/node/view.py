@@ -63,7 +63,7 @@ class ApiView:
         self._journeys = Journeys(node)
 
     def status(self) -> NodeStatus:
-        node, final = self._node, self._node.chain.final
+        node, final = self._node, self._node.chain.durable
         bridge = final.bridge
         latencies = node.latencies.milliseconds
         members = final.members
@@ -175,7 +175,7 @@ class ApiView:
     def block(self, selector: BlockHeight | Hash32 | None) -> BlockReport | None:
         """By height, by digest, or the latest finalised one; only finalised blocks are shown."""
         node = self._node
-        height = node.chain.final.header.height if selector is None else selector
+        height = node.chain.durable.header.height if selector is None else selector
         if isinstance(height, bytes):
             block = node.chain.block(Hash32(height))
             if block is None:
@@ -293,7 +293,7 @@ class ApiView:
     def supply(self) -> SupplyReport:
         totals = self._node.chain.ledger.totals()
         return SupplyReport(
-            height=self._node.chain.final.header.height,
+            height=self._node.chain.durable.header.height,
             wrapped_sats=totals.wrapped,
             pending_payouts_sats=totals.pending,
             fee_pool_sats=totals.fee_pool,

@@ -28,6 +28,9 @@ from p2p_seq.storage.tables import Table
 META_TIP: Final = b"final-tip"
 """L2 height u64 | digest 32 | root 32 of the finalised tip."""
 
+META_SEED: Final = b"seed"
+"""epoch u64 | seed 32 of the leaders that were drawn last."""
+
 BRIDGES_KEPT: Final = 2
 """Bridge states kept on disk: the tip's and the one before."""
 
@@ -89,8 +92,14 @@ def _record_key(epoch: Epoch, record: Record) -> bytes:
 class ChainStore:
     """Typed access for one node; see the module docstring."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, live: Store | None = None) -> None:
+        """`store` holds what is final, `live` what the running epoch needs to go on after a crash.
+
+        They are two environments because LMDB has one writer: a large final block is written off
+        the event loop, and votes must not wait for it. Without `live` both are one.
+        """
         self.store = store
+        self.live = store if live is None else live
 
     def write_final(self, blocks: Sequence[FinalBlock], certificate: Certificate | None) -> None:
         """Make `blocks` (ascending) final; `certificate` is the last one's, None for genesis."""
@@ -164,9 +173,23 @@ class ChainStore:
             value = view.get(Table.SEALS, _number(epoch))
         return None if value is None else SealedEpoch.decode(value)
 
+    def seed(self, epoch: Epoch) -> Hash32 | None:
+        """The seed of an epoch's leaders, if they were drawn and are the last that were."""
+        with self.store.read() as view:
+            value = view.get(Table.META, META_SEED)
+        return Hash32(value[8:]) if value is not None and value[:8] == _number(epoch) else None
+
+    def write_seed(self, epoch: Epoch, seed: Hash32) -> None:
+        with self.store.write() as change:
+            change.put(Table.META, META_SEED, _number(epoch) + seed)
+
     def block(self, digest: Hash32) -> bytes | None:
         """An encoded block, final or proposed."""
         with self.store.read() as view:
+            final = view.get(Table.BLOCKS, digest)
+        if final is not None or self.live is self.store:
+            return final
+        with self.live.read() as view:
             return view.get(Table.BLOCKS, digest)
 
     def digest_at(self, height: BlockHeight) -> tuple[Hash32, Hash32] | None:
@@ -261,7 +284,7 @@ class ChainStore:
         self, epoch: Epoch, records: Iterable[Record], blocks: Iterable[tuple[Hash32, bytes]]
     ) -> None:
         """One commit: durable records of an instance and the bodies of its proposals."""
-        with self.store.write() as change:
+        with self.live.write() as change:
             for digest, encoded in blocks:
                 change.put(Table.BLOCKS, digest, encoded)
             for record in records:
@@ -269,13 +292,13 @@ class ChainStore:
 
     def records(self, epoch: Epoch) -> list[Record]:
         """The durable records of an instance."""
-        with self.store.read() as view:
+        with self.live.read() as view:
             found = view.scan(Table.CONSENSUS, prefix=_number(epoch))
             return [decode_record(value) for _, value in found]
 
     def forget_records(self, below: Epoch) -> None:
         """Drop the records of instances before `below`, and proposals that did not become final."""
-        with self.store.write() as change:
+        with self.live.write() as change:
             stale: list[tuple[bytes, bytes]] = []
             for key, value in change.scan(Table.CONSENSUS):
                 if key >= _number(below):
@@ -300,12 +323,12 @@ class ChainStore:
     def write_share(self, epoch: Epoch, version: int, key: bytes, share: bytes) -> None:
         """One signer's signatures over one version of an epoch's settlement."""
         row = _number(epoch) + version.to_bytes(4, "big") + key
-        with self.store.write() as change:
+        with self.live.write() as change:
             change.put(Table.SHARES, row, share)
 
     def shares(self, epoch: Epoch) -> Iterator[tuple[int, bytes, bytes]]:
         """(version, vault key, share) of an epoch's settlement."""
-        with self.store.read() as view:
+        with self.live.read() as view:
             rows = list(view.scan(Table.SHARES, prefix=_number(epoch)))
         for key, value in rows:
             yield int.from_bytes(key[8:12], "big"), key[12:44], value
@@ -313,11 +336,11 @@ class ChainStore:
     def write_settlement(self, epoch: Epoch, version: int, transaction: bytes) -> None:
         """A completely signed settlement, to be rebroadcast until one version is buried."""
         row = _number(epoch) + version.to_bytes(4, "big")
-        with self.store.write() as change:
+        with self.live.write() as change:
             change.put(Table.SETTLEMENTS, row, transaction)
 
     def settlements(self, epoch: Epoch) -> list[tuple[int, bytes]]:
-        with self.store.read() as view:
+        with self.live.read() as view:
             rows = list(view.scan(Table.SETTLEMENTS, prefix=_number(epoch)))
         return [(int.from_bytes(key[8:12], "big"), value) for key, value in rows]
 
