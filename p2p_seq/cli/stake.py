@@ -219,8 +219,9 @@ def _open_keystore(loaded: "LoadedConfig", draft: "Draft") -> Any:
     from p2p_seq.cli.password import ask_password, find_password
     from p2p_seq.signer.keystore import open_keystore
 
+    params = draft.params
     password = find_password(loaded.config.node.password_file)
-    if password is None and draft.params.bitcoin_chain != "regtest":
+    if password is None and params.bitcoin_chain != "regtest":
         password = ask_password(is_new=False)
     keystore_file = loaded.in_home(loaded.config.node.keystore_file)
-    return open_keystore(keystore_file, draft.params.network, password)
+    return open_keystore(keystore_file, params.network, password, params.bitcoin_chain)

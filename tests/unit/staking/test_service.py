@@ -44,6 +44,9 @@ from tests.support.staking_networks import short_params
 BOND = Sats(1_000_000_000)
 PARAMS = short_params(blocks_per_epoch=5, stake_epochs=10, challenge_window=4, window_margin=2)
 WAIT_S = 20
+EPOCH_ZERO = Epoch(0)
+SAME = Sats(0)
+"""The next bond is as large as the present one."""
 
 
 class PowerCut(Exception):
@@ -56,7 +59,7 @@ class Ledger:
 
     genesis: Genesis
     registry: Registry
-    epoch: Epoch = Epoch(0)
+    epoch: Epoch = EPOCH_ZERO
 
     def admission(self) -> Admission:
         return Admission(
@@ -92,7 +95,7 @@ class Node:
         if point == self.crash_at:
             raise PowerCut(point)
 
-    def make(self, bond: Sats = Sats(0), *, is_automatic: bool = True) -> StakingService:
+    def make(self, bond: Sats = SAME, *, is_automatic: bool = True) -> StakingService:
         parts = StakingParts(
             self.network,
             self.signer,
