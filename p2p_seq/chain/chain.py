@@ -121,7 +121,11 @@ class Chain:
         watcher: Watcher,
         check_signatures: CheckSignatures,
         on_accepted: Callable[[Accepted], None],
+        on_decided: Callable[[Sequence[Finalised]], None] | None = None,
     ) -> None:
+        """`on_decided` is called when the finalised tip has moved in memory, before anything else
+        can run: what waits for a block must not offer again what is final now.
+        """
         self.genesis = genesis
         self.params = genesis.params
         self.chain_id = genesis.chain_id
@@ -129,6 +133,7 @@ class Chain:
         self.watcher = watcher
         self._check_signatures = check_signatures
         self._on_accepted = on_accepted
+        self._on_decided = on_decided
         constants = ledger_constants(self.params, self.chain_id)
         self.parser = TransactionParser(constants)
         self.program = tagged_hash(
@@ -727,6 +732,8 @@ class Chain:
                 self._unwritten[sealed.epoch] = sealed
         self.final = done[-1].state
         self._forget_abandoned()
+        if self._on_decided is not None:
+            self._on_decided(done)
         return done, rows
 
     def _seal_of(self, candidate: _Candidate, certificate: Certificate) -> SealedEpoch | None:

@@ -150,7 +150,9 @@ class Node:
         self.evidence: list[Evidence] = []
         self._crash_point = crash_hook(os.environ, self.params.bitcoin_chain)
         self.watcher = self._make_watcher()
-        self.chain = Chain(genesis, store, self.watcher, self._check_signatures, self._accepted)
+        self.chain = Chain(
+            genesis, store, self.watcher, self._check_signatures, self._accepted, self._decided
+        )
         self.mempool = self._make_mempool()
         self.settlement = SettlementService(
             self, self.params, store, network, signer, bitcoin, self.watcher
@@ -248,7 +250,16 @@ class Node:
         height = accepted.block.header.height
         self.mempool.pool.include(accepted.digest, height, body.transactions, accepted.parsed)
 
+    def _decided(self, blocks: Sequence[Finalised]) -> None:
+        """The tip moved in memory: the mempool must not offer again what is final."""
+        for item in blocks:
+            height = item.block.header.height
+            self.mempool.pool.finalise(item.state.digest, height, item.parsed)
+        rate = self.chain.ledger.totals().last_rate
+        self.mempool.pool.set_prices(Prices.from_params(self.params, rate))
+
     def _finalised(self, blocks: Sequence[Finalised]) -> None:
+        """The blocks are final and on disk."""
         for item in blocks:
             header = item.block.header
             taken = self.latencies.finalised(item.state.digest)
@@ -256,14 +267,11 @@ class Node:
                 self.metrics.finality_seconds.observe(taken)
             self.metrics.blocks.inc()
             self._count_receipts(item.receipts)
-            self.mempool.pool.finalise(item.state.digest, header.height, item.parsed)
             if item.sealed is not None:
                 log.info("epoch_sealed", epoch=header.epoch, height=header.height)
         last = blocks[-1]
         if last.block.header.leader == self.consensus.own_index:
             self.announcer.announce(last.block.header.height, last.state.digest)
-        rate = self.chain.ledger.totals().last_rate
-        self.mempool.pool.set_prices(Prices.from_params(self.params, rate))
         self.settlement.finalised()
         if any(item.block.body.stake_record or item.sealed is not None for item in blocks):
             self.staking.finalised()
