@@ -78,7 +78,7 @@ from p2p_seq.observability.logs import room_logger
 from p2p_seq.protocol.blocks import Block
 from p2p_seq.protocol.errors import CodecError, LocalError, RemoteError
 from p2p_seq.protocol.stakes import StakeRecord
-from p2p_seq.protocol.types import Epoch, Hash32, SatsPerKvb, Signature, View, XOnlyKey
+from p2p_seq.protocol.types import BlockHeight, Epoch, Hash32, SatsPerKvb, Signature, View, XOnlyKey
 from p2p_seq.protocol.votes import (
     Certificate,
     SignatureCheck,
@@ -88,6 +88,7 @@ from p2p_seq.protocol.votes import (
     proposal_message,
     verify_signatures,
 )
+from p2p_seq.settlement.bridge import VaultBrokenError
 
 log = room_logger("consensus")
 
@@ -180,7 +181,9 @@ class ConsensusService:
         self._members: list[PeerId] = []
         self._asked_at = -QUESTION_INTERVAL_S
         self._votes_out: list[Vote] = []
-        self._to_finalise_send, self._to_finalise = trio.open_memory_channel[Finalized](1_024)
+        self._final_blocks: list[Hash32] = []
+        self._final_last: Finalized | None = None
+        self._final_changed = trio.Event()
         self._accepted = trio.Event()
         self.halted: str | None = None
         """Why this node votes no more, if so (PROTOCOL.md section 8)."""
@@ -330,7 +333,9 @@ class ConsensusService:
                 self.leader = leader
                 log.debug("view_entered", epoch=epoch, view=view, leader=leader)
             case Finalized():
-                self._to_finalise_send.send_nowait(effect)
+                self._final_blocks.extend(effect.blocks)
+                self._final_last = effect
+                self._final_changed.set()
             case Evidence():
                 self._hooks.evidence(effect)
             case ForkDetected(first_certificate, second):
@@ -412,7 +417,9 @@ class ConsensusService:
     async def _build_later(self, core: Simplex, asked: BuildBlock) -> None:
         await trio.sleep(BLOCK_INTERVAL_MS / 1_000)
         if self._building is asked:
-            await self._ensure_accepted(core, [asked.parent])
+            await self._ensure_accepted(
+                core, [asked.parent], is_wanted=lambda: self._building is asked
+            )
             self._is_build_due = True
             self._try_build()
 
@@ -434,6 +441,9 @@ class ConsensusService:
                 asked.required,
             )
         except NotYetError:
+            return
+        except VaultBrokenError as error:
+            self._halt(str(error))
             return
         if block is None:
             return
@@ -519,6 +529,9 @@ class ConsensusService:
         except InvalidBlockError as error:
             log.warning("block_invalid", digest=digest.hex(), why=str(error))
             return Verdict.INVALID
+        except VaultBrokenError as error:
+            self._halt(str(error))
+            return Verdict.UNAVAILABLE
         self._notify_accepted()
         return Verdict.VALID
 
@@ -552,15 +565,15 @@ class ConsensusService:
                 nursery.start_soon(wait, self._accepted.wait)
 
     async def _run_finality(self) -> None:
-        async for first in self._to_finalise:
-            event = self._with_followers(first)
+        while True:
+            event = await self._next_final()
             core = self._core
             if core is None or self._has_halted():
                 continue
             if event.certificate.statement.epoch != core.instance.epoch:
                 continue
             digests = [d for d in event.blocks if not self._is_final(d)]
-            await self._ensure_accepted(core, digests)
+            await self._ensure_accepted(core, digests, lambda: self.halted is None)
             if self._has_halted():
                 continue
             if digests:
@@ -569,8 +582,7 @@ class ConsensusService:
                 self._hooks.crash_point("final-after-write")
                 header = done[-1].block.header
                 log.debug("finalised", epoch=header.epoch, height=header.height)
-                for item in done:
-                    self._bodies.pop(item.state.digest, None)
+                self._forget_bodies(header.height, header.view)
                 self._hooks.finalised(done)
             if event.sealed:
                 self._signer.seal(core.instance.epoch)
@@ -580,15 +592,28 @@ class ConsensusService:
             else:
                 self._update_work()
 
-    def _with_followers(self, event: Finalized) -> Finalized:
-        """Everything that became final while the last write was under way, as one write."""
-        while not event.sealed:
-            try:
-                following = self._to_finalise.receive_nowait()
-            except trio.WouldBlock:
-                break
-            event = replace(following, blocks=event.blocks + following.blocks)
+    async def _next_final(self) -> Finalized:
+        """Everything that became final while the last write was under way, as one write.
+
+        However long this node has waited for Bitcoin: 32 bytes a block are kept, and no queue
+        overflows.
+        """
+        while self._final_last is None:
+            await self._final_changed.wait()
+        event = replace(self._final_last, blocks=tuple(self._final_blocks))
+        self._final_blocks.clear()
+        self._final_last, self._final_changed = None, trio.Event()
         return event
+
+    def _forget_bodies(self, height: BlockHeight, view: View) -> None:
+        """Drop what is final and what was proposed in views that are over: only children of the
+        tip, proposed after it, can still be wanted.
+        """
+        self._bodies = {
+            digest: block
+            for digest, block in self._bodies.items()
+            if block.header.height > height and block.header.view > view
+        }
 
     def _is_final(self, digest: Hash32) -> bool:
         if digest == self._chain.final.digest:
@@ -596,12 +621,14 @@ class ConsensusService:
         block = self._body(digest)
         return block is not None and block.header.height <= self._chain.final.header.height
 
-    async def _ensure_accepted(self, core: Simplex, digests: Sequence[Hash32]) -> None:
-        """Accept certified blocks, waiting for whatever is missing; a refused one halts the
-        node.
+    async def _ensure_accepted(
+        self, core: Simplex, digests: Sequence[Hash32], is_wanted: Callable[[], bool]
+    ) -> None:
+        """Accept certified blocks, waiting for whatever is missing while they are wanted; a
+        refused one halts the node.
         """
         for digest in digests:
-            while self._core is core and self._chain.state(digest) is None:
+            while self._core is core and is_wanted() and self._chain.state(digest) is None:
                 block = self._body(digest)
                 try:
                     if block is None:
@@ -614,6 +641,9 @@ class ConsensusService:
                     await self._wait_for_change()
                 except InvalidBlockError as error:
                     self._halt(f"certified block {digest.hex()} is invalid here: {error}")
+                    return
+                except VaultBrokenError as error:
+                    self._halt(str(error))
                     return
 
     def _fetch(self, core: Simplex, digest: Hash32) -> None:

@@ -21,7 +21,8 @@ from p2p_seq.protocol.blocks import BLOCK_BYTES_MAX, Block
 from p2p_seq.protocol.codec import Reader, Writer
 from p2p_seq.protocol.errors import CodecError, CodecReason, RemoteError
 from p2p_seq.protocol.types import BlockHeight, Hash32
-from p2p_seq.protocol.votes import Certificate, VoteKind
+from p2p_seq.protocol.votes import Certificate, VoteError, VoteKind
+from p2p_seq.settlement.bridge import VaultBrokenError
 
 log = room_logger("sync")
 
@@ -129,12 +130,16 @@ class SyncService:
             self.halted = f"a certified block is invalid here: {error}"
             log.critical("certified_block_refused", peer=peer, why=str(error))
             return False
+        except VaultBrokenError as error:
+            self.halted = str(error)
+            log.critical("vault_broken", why=str(error))
+            return False
         except NotYetError as error:
             log.info("sync_waits", why=str(error))
             await trio.sleep(WAIT_SECONDS)
             return False
         except RemoteError as error:
-            if isinstance(error, CodecError):
+            if isinstance(error, CodecError | VoteError):
                 self._network.penalize(peer, PenaltyReason.INVALID_MESSAGE)
             log.debug("sync_failed", peer=peer, why=str(error))
             return False

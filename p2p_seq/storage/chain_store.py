@@ -175,12 +175,12 @@ class ChainStore:
 
     def seed(self, epoch: Epoch) -> Hash32 | None:
         """The seed of an epoch's leaders, if they were drawn and are the last that were."""
-        with self.store.read() as view:
+        with self.live.read() as view:
             value = view.get(Table.META, META_SEED)
         return Hash32(value[8:]) if value is not None and value[:8] == _number(epoch) else None
 
     def write_seed(self, epoch: Epoch, seed: Hash32) -> None:
-        with self.store.write() as change:
+        with self.live.write() as change:
             change.put(Table.META, META_SEED, _number(epoch) + seed)
 
     def block(self, digest: Hash32) -> bytes | None:
