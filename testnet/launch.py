@@ -32,7 +32,7 @@ from p2p_seq.signer.keystore import create_keystore, open_keystore
 from p2p_seq.wallet.file import create_wallet
 from testnet.ceremony import Faucet, Founder, hold_ceremony
 from testnet.layout import BITCOIN, DEV_WALLETS, NODES_MAX, PORTS_USED, Layout, node_name
-from testnet.processes import is_running, spawn, start_time, stop
+from testnet.processes import Template, is_running, spawn, start_time, stop
 from testnet.state import (
     LOCK_NAME,
     STATE_NAME,
@@ -40,6 +40,7 @@ from testnet.state import (
     TestnetState,
     change_state,
     read_state,
+    require_state,
     write_state,
 )
 
@@ -183,20 +184,44 @@ async def put_up(plan: Plan, say: Say, crashes: Mapping[str, str] | None = None)
         )
     _fresh_folder(plan)
     layout = plan.layout
-    faucet_keys = create_wallet(layout.faucet_file, params.network, params.bitcoin_chain, None)
-    state = _first_state(plan)
-    write_state(state)
-    if plan.bitcoin_url is None:
-        spawn(state.process(BITCOIN))
-    founders = [Founder(layout.home(i), _make_home(plan, params, i)) for i in range(plan.nodes)]
-    _write_configs(plan, founders)
-    for index in range(plan.nodes):
-        point = (crashes or {}).get(node_name(index))
-        spawn(state.process(node_name(index)), None if point is None else {CRASH_VARIABLE: point})
-    write_state(state)
-    say(f"started {plan.nodes} sequencers; the founders' ceremony begins")
-    bitcoin = BitcoinRpc(plan.bitcoin_url or layout.bitcoin_url, cookie_of(plan))
-    faucet = Faucet(bitcoin, faucet_keys.bitcoin)
+    template = Template()
+    try:
+        faucet_keys = create_wallet(layout.faucet_file, params.network, params.bitcoin_chain, None)
+        state = _first_state(plan)
+        write_state(state)
+        if plan.bitcoin_url is None:
+            spawn(state.process(BITCOIN))
+            write_state(state)
+        founders = [Founder(layout.home(i), _make_home(plan, params, i)) for i in range(plan.nodes)]
+        _write_configs(plan, founders)
+        bitcoin = BitcoinRpc(plan.bitcoin_url or layout.bitcoin_url, cookie_of(plan))
+        faucet = Faucet(bitcoin, faucet_keys.bitcoin)
+        environments = {name: {CRASH_VARIABLE: point} for name, point in (crashes or {}).items()}
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_start_sequencers, template, plan, environments, say)
+            genesis = await _found(bitcoin, faucet, params, founders)
+    finally:
+        template.abandon()
+    return Testnet(plan, params, genesis, bitcoin, faucet)
+
+
+async def _start_sequencers(
+    template: Template, plan: Plan, environments: Mapping[str, Mapping[str, str]], say: Say
+) -> None:
+    state = require_state(plan.folder)
+    records = [record for record in state.processes if record.name != BITCOIN]
+    await template.spawn(records, environments)
+    with change_state(plan.folder) as changed:
+        for record in records:
+            fresh = changed.process(record.name)
+            fresh.pid, fresh.started = record.pid, record.started
+    say(f"started {plan.nodes} sequencers")
+
+
+async def _found(
+    bitcoin: BitcoinRpc, faucet: Faucet, params: Params, founders: list[Founder]
+) -> SignedGenesis:
+    """Hold the ceremony and put the genesis file into every home."""
     await _check_bitcoin(bitcoin, faucet)
     genesis = await hold_ceremony(bitcoin, faucet, params, founders, BOND, VAULT_VALUE)
     for founder in founders:
@@ -205,7 +230,7 @@ async def put_up(plan: Plan, say: Say, crashes: Mapping[str, str] | None = None)
         os.replace(draft, founder.home / "genesis.json")
     # The anchor is the tip now; D more blocks make the next one an eligible origin.
     await faucet.mine(params.burial_depth)
-    return Testnet(plan, params, genesis, bitcoin, faucet)
+    return genesis
 
 
 def cookie_of(plan: Plan) -> Path | None:

@@ -4,9 +4,11 @@ A process is named by pid and start time, so that a number which the kernel gave
 meanwhile is never signalled.
 """
 
+import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Final
 
 import trio
 
+from p2p_seq.protocol.errors import OperatorError
 from testnet.state import ProcessRecord
 
 STOP_PATIENCE_S: Final = 15.0
@@ -22,6 +25,9 @@ STOP_PATIENCE_S: Final = 15.0
 POLL_SECONDS: Final = 0.05
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
+
+CLI_ARGUMENTS: Final = 3
+"""A record's command line is the interpreter, `-m`, the program's module, then its arguments."""
 
 _children: dict[int, "subprocess.Popen[bytes]"] = {}
 """Processes that this one started, to be reaped."""
@@ -80,6 +86,61 @@ def spawn(
         )
     _children[child.pid] = child
     record.pid, record.started = child.pid, start_time(child.pid)
+
+
+class Template:
+    """A process that has loaded the program and waits to become several (`template.py`)."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "testnet.template"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=REPOSITORY,
+            start_new_session=True,
+        )
+        _children[self._process.pid] = self._process
+
+    async def spawn(
+        self, records: Sequence[ProcessRecord], environments: Mapping[str, Mapping[str, str]]
+    ) -> None:
+        """Start all; `environments` are additions by name. Raises OperatorError.
+
+        Not cancelled half-way: what runs must be known, so that it can be stopped.
+        """
+        jobs = [
+            {
+                "arguments": record.argv[CLI_ARGUMENTS:],
+                "log": record.log,
+                "environment": dict(environments.get(record.name, {})),
+            }
+            for record in records
+        ]
+        with trio.CancelScope(shield=True):
+            answer = await trio.to_thread.run_sync(self._exchange, json.dumps(jobs).encode())
+        try:
+            pids: list[int] = json.loads(answer)
+        except ValueError as error:
+            raise OperatorError(
+                "the sequencers do not start",
+                "the program cannot be loaded; its error is above",
+                "mend the installation: ./dev setup",
+            ) from error
+        for record, pid in zip(records, pids, strict=True):
+            record.pid, record.started = pid, start_time(pid)
+
+    def _exchange(self, jobs: bytes) -> bytes:
+        assert self._process.stdin is not None, "made with pipes"
+        assert self._process.stdout is not None, "made with pipes"
+        with suppress(BrokenPipeError), self._process.stdin as jobs_in:
+            jobs_in.write(jobs)
+        with self._process.stdout as answers:
+            return answers.readline()
+
+    def abandon(self) -> None:
+        """End it before it became anything; later it is only the parent of others."""
+        if self._process.stdin is not None and not self._process.stdin.closed:
+            self._process.kill()
 
 
 def send(record: ProcessRecord, number: signal.Signals) -> None:

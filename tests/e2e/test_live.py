@@ -126,7 +126,7 @@ def test_transactions_that_are_wrong_change_nothing(layout: Layout, rich: Ledger
     withdraw_fee = Sats(10_000)
     wrong = {
         "bad-signature": good[:-1] + bytes([good[-1] ^ 1]),
-        "nonce-used": rich.transfer(nonce - 1, fee, rich.key, Sats(1)).encoded,
+        "nonce-used": rich.transfer(nonce - 1, fee, rich.key, Sats(2)).encoded,
         "nonce-too-far": rich.transfer(nonce + 5_000, fee, rich.key, Sats(1)).encoded,
         "balance-too-low": rich.transfer(
             nonce, fee, rich.key, Sats(account["balance_sats"])

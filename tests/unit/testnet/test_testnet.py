@@ -20,11 +20,13 @@ from testnet.logs import print_logs
 from testnet.processes import is_running, send, spawn, start_time, stop, wait_gone
 from testnet.state import (
     ProcessRecord,
-    TestnetState as State,
     change_state,
     read_state,
     require_state,
     write_state,
+)
+from testnet.state import (
+    TestnetState as State,
 )
 from testnet.traffic import derive_accounts, ring_transfers
 
