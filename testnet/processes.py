@@ -153,7 +153,7 @@ def send(record: ProcessRecord, number: signal.Signals) -> None:
 async def wait_gone(records: Sequence[ProcessRecord], patience_s: float) -> bool:
     """Whether all were gone within the time."""
     with trio.move_on_after(patience_s):
-        while any(is_running(record) for record in records):  # noqa: ASYNC110 - not all are children
+        while any(is_running(record) for record in records):  # noqa: ASYNC110
             await trio.sleep(POLL_SECONDS)
     return not any(is_running(record) for record in records)
 

@@ -10,7 +10,7 @@ from p2p_seq.bitcoin.keys import verify
 from p2p_seq.bitcoin.taproot import key_path_script
 from p2p_seq.protocol.errors import OperatorError
 from p2p_seq.protocol.tags import BitcoinTag, tag4
-from p2p_seq.protocol.types import Hash32, OutPoint, Sats, SatsPerKvb, XOnlyKey
+from p2p_seq.protocol.types import Hash32, OutPoint, Sats, SatsPerKvb, Signature, XOnlyKey
 from p2p_seq.settlement.generation import VaultGeneration, VaultMember
 from p2p_seq.settlement.scripts import deposit_output, parse_deposit_op_return, vault_output
 from p2p_seq.signer import schnorr
@@ -112,7 +112,8 @@ def test_the_way_back_is_signed_by_the_deposits_own_key(tmp_path: Path) -> None:
     way_back = note().reclaim(user_key, key_path_script(USER), SatsPerKvb(1_000))
     transaction = way_back.complete(schnorr.sign(secret, way_back.message))
     assert transaction.inputs[0].sequence == 60
-    assert verify(user_key, way_back.message, transaction.inputs[0].witness[0])  # type: ignore[arg-type]
+    signature = Signature(transaction.inputs[0].witness[0])
+    assert verify(user_key, way_back.message, signature)
 
 
 @pytest.mark.parametrize("text", ["", "00:0", "00" * 32, "00" * 32 + ":-1", "00" * 32 + ":1234567"])
