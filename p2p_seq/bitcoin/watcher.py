@@ -122,11 +122,11 @@ class Watcher:
 
     async def step(self) -> bool:
         """One look: follow the best chain by up to a batch of blocks. True when the tip moved."""
-        best = parse_display_id(str(await self._ask("getbestblockhash")))
+        best = await self._ask_hash("getbestblockhash")
         if self._blocks and self._blocks[-1].hash == best:
             return False
         await self._rewind_to_best_chain()
-        top = int(str(await self._ask("getblockcount")))
+        top = await self._ask_count()
         count = min(BATCH_BLOCKS, top - self.tip_height)
         if count <= 0:
             return False
@@ -190,8 +190,11 @@ class Watcher:
         times: list[int] = []
         previous = first_previous
         while len(times) < MEDIAN_BLOCKS - 1 and previous != bytes(32):
-            raw = bytes.fromhex(str(await self._ask("getblockheader", display_id(previous), False)))
-            below = BlockHeader.parse(raw)
+            answer = await self._ask("getblockheader", display_id(previous), False)
+            try:
+                below = BlockHeader.parse(bytes.fromhex(str(answer)))
+            except (RemoteError, ValueError) as error:
+                raise BitcoinUnreachableError(f"a header does not parse: {error}") from error
             if below.hash != previous:
                 raise BitcoinUnreachableError("a header does not hash to its id")
             times.append(below.time)
@@ -201,13 +204,12 @@ class Watcher:
     async def _rewind_to_best_chain(self) -> None:
         """Drop blocks that left the best chain."""
         keep = len(self._blocks)
-        count = int(str(await self._ask("getblockcount")))
+        count = await self._ask_count()
         while keep:
             block = self._blocks[keep - 1]
-            if block.height <= count:
-                at_height = str(await self._ask("getblockhash", block.height))
-                if parse_display_id(at_height) == block.hash:
-                    break
+            is_there = block.height <= count
+            if is_there and await self._ask_hash("getblockhash", block.height) == block.hash:
+                break
             keep -= 1
         dropped = len(self._blocks) - keep
         if not dropped:
@@ -218,6 +220,8 @@ class Watcher:
             for block in self._blocks[keep:]:
                 transaction.delete(Table.BITCOIN, block.height.to_bytes(4, "big"))
         del self._blocks[keep:]
+        if not keep:
+            self._times_before = []  # the branch may be another one below the start as well
         self._rebuild_watch()
         self._announce()
 
@@ -245,9 +249,24 @@ class Watcher:
 
     async def _ask_all(self, asked: Sequence[tuple[str, tuple[object, ...]]]) -> list[object]:
         try:
-            return await self._source.batch(asked)
+            answers = await self._source.batch(asked)
         except (RemoteError, OSError) as error:
             raise BitcoinUnreachableError(f"{asked[0][0]}: {error}") from error
+        if len(answers) != len(asked):
+            raise BitcoinUnreachableError(f"{asked[0][0]}: {len(answers)} answers of {len(asked)}")
+        return answers
+
+    async def _ask_hash(self, method: str, *parameters: object) -> Hash32:
+        try:
+            return parse_display_id(str(await self._ask(method, *parameters)))
+        except ValueError as error:
+            raise BitcoinUnreachableError(f"{method}: {error}") from error
+
+    async def _ask_count(self) -> int:
+        try:
+            return int(str(await self._ask("getblockcount")))
+        except ValueError as error:
+            raise BitcoinUnreachableError(f"getblockcount: {error}") from error
 
     async def _ask(self, method: str, *parameters: object) -> object:
         try:
