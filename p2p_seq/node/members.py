@@ -10,6 +10,7 @@ from typing import Final
 
 import trio
 
+from p2p_seq.network.addresses import split_address
 from p2p_seq.network.identity import peer_id_of_xonly
 from p2p_seq.network.types import Network, PeerId, RequestProtocol
 from p2p_seq.observability.logs import room_logger
@@ -28,9 +29,11 @@ ASK_TIMEOUT_S: Final = 3.0
 
 
 def split_peer(address: str) -> PeerId | None:
-    """The peer id at the end of a multiaddress."""
-    head, separator, peer = address.rpartition("/p2p/")
-    return PeerId(peer) if separator and head and peer else None
+    """The peer id at the end of an address that can be dialled; None for every other text."""
+    try:
+        return split_address(address)[1]
+    except RemoteError:
+        return None
 
 
 class MemberDirectory:
@@ -46,20 +49,26 @@ class MemberDirectory:
         self._member_keys = member_keys
         self._book: dict[PeerId, tuple[str, ...]] = {}
         self._wake = trio.Event()
+        self._told: dict[PeerId, tuple[str, ...]] = {}
         for address in bootstrap:
-            self._learn(address)
+            self._learn(address, self._book)
 
     def refresh(self) -> None:
         """The set or the registry may have changed."""
         self._wake.set()
 
-    def _learn(self, address: str) -> None:
+    def _learn(self, address: str, book: dict[PeerId, tuple[str, ...]]) -> None:
         peer = split_peer(address)
         if peer is None or peer == self._network.local_peer or len(address) > ADDRESS_BYTES_MAX:
             return
-        known = self._book.get(peer, ())
-        if address not in known and len(self._book) < BOOK_MAX:
-            self._book[peer] = (address, *known)[:ADDRESSES_PER_PEER_MAX]
+        known = book.get(peer, ())
+        if address not in known and (known or len(book) < BOOK_MAX):
+            book[peer] = (address, *known)[:ADDRESSES_PER_PEER_MAX]
+
+    def _addresses(self, peer: PeerId) -> tuple[str, ...]:
+        """The operator's own first: what peers tell never displaces it."""
+        own = self._book.get(peer, ())
+        return own + tuple(item for item in self._told.get(peer, ()) if item not in own)
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -74,7 +83,8 @@ class MemberDirectory:
     async def _apply(self) -> None:
         members = {peer_id_of_xonly(key) for key in self._member_keys()}
         members.discard(self._network.local_peer)
-        addresses = {peer: self._book.get(peer, ()) for peer in members}
+        self._told = {peer: told for peer, told in self._told.items() if peer in members}
+        addresses = {peer: self._addresses(peer) for peer in members}
         try:
             await self._network.set_members(addresses)
         except ValueError as error:
@@ -96,14 +106,14 @@ class MemberDirectory:
                 continue
             members = {peer_id_of_xonly(key) for key in self._member_keys()}
             for raw in found:
-                address = raw.decode("ascii", errors="replace")
-                if split_peer(address) in members:
-                    self._learn(address)
+                if raw.isascii() and split_peer(raw.decode("ascii")) in members:
+                    self._learn(raw.decode("ascii"), self._told)
 
     async def _serve(self, peer: PeerId, request: bytes) -> bytes:
         await trio.lowlevel.checkpoint()
         own = self._network.listen_addresses()
-        known = [address for addresses in self._book.values() for address in addresses[:1]]
+        peers = {**self._told, **self._book}
+        known = [self._addresses(peer)[0] for peer in peers]
         shown = [item.encode("ascii") for item in (*own, *known)][:BOOK_MAX]
         writer = Writer()
         writer.sequence(shown, BOOK_MAX, lambda w, a: w.var_bytes(a, ADDRESS_BYTES_MAX))
