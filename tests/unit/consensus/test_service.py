@@ -1,9 +1,10 @@
-"""The shell of consensus: four nodes in one process, everything real but the wires and the clock."""
+"""The shell of consensus: four nodes in one process, all real but wires and clock."""
 
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def world(template: NetworkTemplate, tmp_path: Path) -> Iterator[World]:
 
 @pytest.fixture
 def autojump_clock() -> MockClock:
-    """Jumps when nothing happens; a little patience, because final blocks are written in a thread."""
+    """Jumps when nothing happens; patient, for final blocks are written in a thread."""
     return MockClock(autojump_threshold=0.002)
 
 
@@ -147,6 +148,10 @@ class Cluster:
         assert all(node.service.halted is None for node in self.nodes.values())
 
 
+def is_above(node: Sequencer, height: int) -> bool:
+    return node.height >= height
+
+
 @asynccontextmanager
 async def open_cluster(world: World, indices: range | list[int]) -> AsyncIterator[Cluster]:
     async with open_simulated_world(seed=7) as links, trio.open_nursery() as nursery:
@@ -165,7 +170,7 @@ async def test_four_nodes_finalise_epochs(world: World, autojump_clock: MockCloc
         assert min(epochs) >= 2
         assert not any(node.evidence for node in cluster.nodes.values())
         for node in cluster.nodes.values():
-            assert len(node.service._bodies) < 8  # noqa: SLF001
+            assert len(node.service._bodies) < 8
 
 
 async def test_one_silent_node_is_no_obstacle_and_catches_up(
@@ -190,7 +195,7 @@ async def test_a_node_restarts_from_its_disk(world: World, autojump_clock: MockC
             await cluster.stop(index)
             again = cluster.start(index)
             assert again.height >= height - 1  # the write that was cancelled may be missing
-            await cluster.until(lambda node=again, low=height: node.height >= low + 3)
+            await cluster.until(partial(is_above, again, height + 3))
         cluster.check_agreement()
         assert not any(node.evidence for node in cluster.nodes.values())
 
