@@ -221,6 +221,8 @@ class Simplex:
                 continue
             state.wanted.discard(block.digest)
             if block.view <= state.tree.tip_view:
+                if state.certificates.final_view < state.tree.tip_view:
+                    continue  # the best base known here is an ancestor of a synchronised tip
                 self._declare_fork(state.certificates.final)
                 return
             state.tree.add(block)

@@ -415,6 +415,34 @@ def test_a_tip_that_was_synchronised_beyond_the_certificates() -> None:
     assert not node.core.forked
 
 
+@pytest.mark.parametrize("own", range(4))
+def test_a_final_ancestor_of_a_synchronised_tip_is_no_fork(own: int) -> None:
+    """Whoever leads next wants its best base, which lies below the tip that it synchronised."""
+    node = make(own)
+    blocks = [block("a", 1)]
+    for view in range(2, 5):
+        blocks.append(block(f"b{view}", view, blocks[-1].digest))
+    propose(node, blocks[0])
+    node.feed(CertificatesReceived(0, (certificate(MEMBERS, finalize(blocks[0]), (0, 1, 2)),)))
+    node.core = Simplex.restore(
+        node.instance, TimerConfig(), node.records, node.voted, blocks[3].digest, View(4)
+    )
+    effects = node.feed(Start())
+    wanted = {effect.digest for effect in of(effects, FetchBlock)}
+    assert wanted == ({blocks[0].digest} if node.core.leader(View(5)) == own else set())
+    effects = node.feed(BlocksFetched((blocks[0],)))
+    assert not of(effects, ForkDetected)
+    assert not node.core.forked
+    proof = certificate(MEMBERS, finalize(blocks[3]), (0, 1, 2))
+    following = block("c", 5, blocks[3].digest)
+    node.feed(CertificatesReceived(0, (proof,)))
+    effects = node.feed(
+        CertificatesReceived(0, (certificate(MEMBERS, finalize(following), (0, 1, 2)),))
+    )
+    effects += node.feed(BlocksFetched((following,)))
+    assert [item.blocks for item in of(effects, Finalized)] == [(following.digest,)]
+
+
 def test_crash_between_certificate_and_vote_makes_up_for_the_vote() -> None:
     node = make(3)
     first = block("a", 1)
