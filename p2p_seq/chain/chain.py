@@ -141,6 +141,8 @@ class Chain:
         )
         self._candidates: dict[Hash32, _Candidate] = {}
         self._unwritten: dict[Epoch, SealedEpoch] = {}
+        self.being_written: tuple[Finalised, ...] = ()
+        """Final blocks that are on their way to the disk: no longer candidates, not yet rows."""
         self._writing = trio.Lock()
         self.ledger, self.final = self._restore(constants)
         self.durable = self.final
@@ -693,6 +695,7 @@ class Chain:
     def _note_durable(self, done: Sequence[Finalised]) -> None:
         self.durable = done[-1].state
         self._unwritten.clear()
+        self.being_written = ()
 
     def _decide(
         self, digests: Sequence[Hash32], certificate: Certificate
@@ -731,6 +734,7 @@ class Chain:
             if sealed is not None:
                 self._unwritten[sealed.epoch] = sealed
         self.final = done[-1].state
+        self.being_written = tuple(done)
         self._forget_abandoned()
         if self._on_decided is not None:
             self._on_decided(done)

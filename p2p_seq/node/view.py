@@ -217,9 +217,20 @@ class ApiView:
         encoded = node.mempool.pool.encoded(txid)
         position = node.mempool.pool.position(txid)
         if encoded is None or position is None:
-            return None
+            return self._transaction_being_written(txid)
         state = TransactionState(position.value)
         return _transaction_report(txid, SignedTransaction.decode(encoded), state)
+
+    def _transaction_being_written(self, txid: Hash32) -> TransactionReport | None:
+        """It left the mempool and is not on disk yet: until then it is called proposed."""
+        for item in self._node.chain.being_written:
+            txids = [parsed[2] for parsed in item.parsed]
+            if txid in txids:
+                body = item.block.body
+                signed = decode_transactions(body.transactions, body.transaction_count)
+                index = txids.index(txid)
+                return _transaction_report(txid, signed[index], TransactionState.PROPOSED)
+        return None
 
     def _final_transaction(
         self, txid: Hash32, height: BlockHeight, index: int
