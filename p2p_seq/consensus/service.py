@@ -17,6 +17,8 @@ from p2p_seq.chain.types import ChainState, InvalidBlockError, NotYetError
 from p2p_seq.consensus.core import Simplex
 from p2p_seq.consensus.messages import (
     ANCESTORS_MAX,
+    CERTIFICATES_MAX,
+    VOTES_MAX,
     CertificatesFrame,
     CertificatesWanted,
     Frame,
@@ -293,9 +295,9 @@ class ConsensusService:
         self._flush_votes()
 
     def _flush_votes(self) -> None:
-        if self._votes_out:
-            frame = VotesFrame(tuple(self._votes_out)).encode()
-            self._votes_out.clear()
+        while self._votes_out:
+            frame = VotesFrame(tuple(self._votes_out[:VOTES_MAX])).encode()
+            del self._votes_out[:VOTES_MAX]
             self._network.broadcast(Channel.CONSENSUS, frame)
 
     def _perform(self, effect: Effect, core: Simplex) -> None:  # noqa: C901, PLR0912
@@ -308,8 +310,10 @@ class ConsensusService:
             case BroadcastProposal(proposal, certificates):
                 self._send_proposal(core, proposal, certificates)
             case BroadcastCertificates(certificates):
-                frame = CertificatesFrame(epoch, certificates).encode()
-                self._network.broadcast(Channel.CONSENSUS, frame)
+                for first in range(0, len(certificates), CERTIFICATES_MAX):
+                    some = certificates[first : first + CERTIFICATES_MAX]
+                    frame = CertificatesFrame(epoch, some).encode()
+                    self._network.broadcast(Channel.CONSENSUS, frame)
             case SendTo(peer, certificates):
                 self._send(peer, CertificatesFrame(epoch, certificates))
             case BuildBlock():
@@ -797,8 +801,13 @@ class ConsensusService:
         wanted: list[Vote] = []
         if core is None:
             return
+        has_foreign = False
         for vote in votes:
-            if not self._is_current(peer, vote.statement.epoch):
+            epoch = vote.statement.epoch
+            if epoch != core.instance.epoch:
+                if not has_foreign:  # one answer a frame, however many old votes are in it
+                    self._is_current(peer, epoch)
+                has_foreign = True
                 continue
             if not core.wants_vote(vote):
                 self._feed(OldMessage(number, vote.statement, is_certificate=False))

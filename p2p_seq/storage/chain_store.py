@@ -28,6 +28,12 @@ from p2p_seq.storage.tables import Table
 META_TIP: Final = b"final-tip"
 """L2 height u64 | digest 32 | root 32 of the finalised tip."""
 
+RANGE_BLOCKS_HARD: Final = 4_096
+"""Blocks that one answer may hold; a node that was behind may have one certificate for more."""
+
+RANGE_BYTES_HARD: Final = 6 * 1024 * 1024
+"""Bytes of blocks that one answer may hold: below the network's limit of 8 MiB."""
+
 META_SEED: Final = b"seed"
 """epoch u64 | seed 32 of the leaders that were drawn last."""
 
@@ -258,7 +264,7 @@ class ChainStore:
         """Encoded final blocks from `first` on, ending at one that has a certificate of its own.
 
         At least up to the first such block, then more while they fit. ([], None) when there is
-        no certified block at or above `first`.
+        no certified block at or above `first`, or it is too far for one answer.
         """
         blocks: list[bytes] = []
         end = 0
@@ -270,8 +276,11 @@ class ChainStore:
                 if encoded is None:
                     raise LocalError(f"final block {value[:32].hex()} is missing")
                 size += len(encoded)
-                if certificate is not None and (len(blocks) >= count_max or size > bytes_max):
+                is_over = len(blocks) >= count_max or size > bytes_max
+                if certificate is not None and is_over:
                     break
+                if len(blocks) >= RANGE_BLOCKS_HARD or size > RANGE_BYTES_HARD:
+                    break  # a peer that followed in smaller steps can serve this
                 blocks.append(encoded)
                 own = view.get(Table.CERTIFICATES, key)
                 if own is not None:

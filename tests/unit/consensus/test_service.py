@@ -226,7 +226,7 @@ async def test_garbage_and_forgeries_change_nothing(
         cluster.check_agreement()
         assert not any(node.evidence for node in cluster.nodes.values())
         assert any(
-            status.score < 0 or status.banned_for_s > 0
+            status.score > 0 or status.banned_for_s > 0
             for node in cluster.nodes.values()
             for status in node.network.peers()
             if status.peer == hostile.local_peer
