@@ -33,7 +33,7 @@ from p2p_seq.node.config import LoadedConfig, parse_address
 from p2p_seq.node.crash import crash_hook
 from p2p_seq.node.home import locked_home
 from p2p_seq.node.members import MemberDirectory
-from p2p_seq.node.sync import SyncService
+from p2p_seq.node.sync import POLL_SECONDS, SyncService
 from p2p_seq.node.workers import SignatureWorkers, WorkerLimits, open_signature_workers
 from p2p_seq.observability.logs import room_logger
 from p2p_seq.observability.metrics import Metrics
@@ -306,9 +306,7 @@ class Node:
 
     def origin_is_orphaned(self) -> bool:
         """Whether the finalised origin left this node's best chain: deeper than D, so frozen."""
-        origin = self.chain.final.header.origin
-        known = self.watcher.block(origin.height)
-        return known is not None and known.hash != origin.hash
+        return self.chain.is_orphaned(self.chain.final.header.origin)
 
     def admission(self) -> Admission:
         """What decides whether the next block may take a stake record."""
@@ -336,6 +334,7 @@ class Node:
                 nursery.start_soon(self._observe_epoch)
                 nursery.start_soon(self.consensus.run)
                 nursery.start_soon(self._wake_consensus)
+                nursery.start_soon(self._follow_from_outside)
                 nursery.start_soon(self.staking.run)
                 nursery.start_soon(self.announcer.publish_forever)
             self.is_ready = True
@@ -350,6 +349,18 @@ class Node:
             while not any(peer.connected for peer in self.network.peers()):  # noqa: ASYNC110
                 await trio.sleep(0.05)
         await self.sync.catch_up()
+
+    async def _follow_from_outside(self) -> None:
+        """Members send votes to those whom a record names; who wants to join pulls what is final.
+
+        Without it a newcomer would ask for co-signers with an epoch that is long over.
+        """
+        while True:
+            await trio.sleep(POLL_SECONDS)
+            is_outside = self.consensus.view > 0 and self.consensus.own_index is None
+            if is_outside and await self.sync.catch_up():
+                await self.consensus.restart()
+                self._epoch_started()
 
     async def _observe_epoch(self) -> None:
         """Tell a silent guard how far the world is, once peers and Bitcoin were heard."""

@@ -80,21 +80,39 @@ class StakingNetwork:
     def wallet_scripts(self) -> list[bytes]:
         return [key_path_script(public_key(f.keystore.wallet_secret)) for f in self.founders]
 
+    def add_newcomer(self) -> int:
+        """The home of an operator without a stake, which wants one; the node's number."""
+        assert self.genesis is not None
+        home = self.folder / "newcomer"
+        home.mkdir()
+        self.founders.append(
+            Founder(home, create_keystore(home / "keystore.json", "regtest", None))
+        )
+        for ports, port in zip((self.peer_ports, self.api_ports), free_ports(2), strict=True):
+            ports.append(port)
+        number = len(self.founders) - 1
+        self._write_home(self.genesis, number, {**self.settings, "bond_sats": str(BOND)})
+        return number
+
     def _write_homes(self, genesis: SignedGenesis) -> None:
         count = len(self.founders)
         ports = free_ports(2 * count)
         self.peer_ports, self.api_ports = ports[:count], ports[count:]
+        for number in range(count):
+            self._write_home(genesis, number, self.settings)
+
+    def _write_home(self, genesis: SignedGenesis, number: int, settings: Mapping[str, str]) -> None:
         peers = [peer_id_of_xonly(f.keystore.stake(0).public().peer) for f in self.founders]
-        addresses = [
+        others = [
             f"/ip4/127.0.0.1/tcp/{port}/p2p/{peer}"
-            for port, peer in zip(self.peer_ports, peers, strict=True)
+            for index, (port, peer) in enumerate(zip(self.peer_ports, peers, strict=True))
+            if index != number
         ]
-        staking = "\n".join(f"{key} = {value}" for key, value in self.settings.items())
-        for number, founder in enumerate(self.founders):
-            others = [a for index, a in enumerate(addresses) if index != number]
-            (founder.home / "genesis.json").write_text(genesis.to_json(), encoding="utf-8")
-            (founder.home / "config.toml").write_text(
-                f"""[node]
+        home = self.founders[number].home
+        staking = "\n".join(f"{key} = {value}" for key, value in settings.items())
+        (home / "genesis.json").write_text(genesis.to_json(), encoding="utf-8")
+        (home / "config.toml").write_text(
+            f"""[node]
 role = "sequencer"
 signature_workers = 0
 [bitcoin]
@@ -111,8 +129,8 @@ listen = "127.0.0.1:{self.api_ports[number]}"
 level = "info"
 format = "json"
 """,
-                encoding="utf-8",
-            )
+            encoding="utf-8",
+        )
 
     def start(self, number: int, environment: Mapping[str, str] | None = None) -> None:
         """Start, or start again, one sequencer."""

@@ -13,10 +13,11 @@ import trio
 from p2p_seq.bitcoin.transaction import TxOut
 from p2p_seq.protocol.types import Epoch, display_id
 from p2p_seq.settlement.scripts import DepositRequest, deposit_output
+from p2p_seq.signer.schnorr import public_key
 from p2p_seq.staking.registry import Registry, founding_set
 from testnet.ceremony import Faucet
 from tests.support.keys import key
-from tests.support.staking_networks import StakingNetwork, short_params
+from tests.support.staking_networks import BOND, StakingNetwork, short_params
 
 PARAMS = short_params(
     blocks_per_epoch=4, stake_epochs=8, challenge_window=4, window_margin=4, sweep_grace=12
@@ -35,11 +36,17 @@ class Renewal:
         self.genesis = network.genesis.genesis
         self.bitcoin = network.client()
         self.faucet = Faucet(self.bitcoin, network.faucet_secret)
+        self.to_crash: set[int] = set()
+        """Sequencers that will end once, and are started again."""
 
     async def statuses(self) -> list[dict[str, Any]]:
-        found = [await self.network.ask(number, "/v1/status") for number in range(COUNT)]
-        dead = [n for n, process in enumerate(self.network.processes) if process.poll() is not None]
-        assert not dead, f"sequencers {dead} ended"
+        processes = self.network.processes
+        dead = [n for n, process in enumerate(processes) if process.poll() is not None]
+        for number in dead:
+            assert number in self.to_crash, f"sequencer {number} ended"
+            self.to_crash.discard(number)
+            self.network.start(number)
+        found = [await self.network.ask(number, "/v1/status") for number in range(len(processes))]
         return [status for status in found if status is not None]
 
     async def followed(self, height: int) -> None:
@@ -49,7 +56,7 @@ class Renewal:
             while True:
                 statuses = await self.statuses()
                 behind = [s for s in statuses if s["origin"]["height"] < origin]
-                if len(statuses) == COUNT and not behind:
+                if len(statuses) == len(self.network.processes) and not behind:
                     return
                 await trio.sleep(0.1)
 
@@ -131,3 +138,73 @@ async def _live_through(renewal: Renewal) -> None:
     for number in range(COUNT):
         made = renewal.network.events(number, "stake_made")
         assert (made[0]["stake"], made[0]["first_epoch"]) == (1, first_new)
+
+
+CRASHES = {0: "stake-after-backup:1", 1: "cosign-before-write:1", 2: "stake-after-broadcast:1"}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+async def test_sequencers_that_crash_in_the_ceremony_renew_all_the_same(tmp_path: Path) -> None:
+    network = StakingNetwork(tmp_path, PARAMS, {"renew_epochs": "5"})
+    try:
+        await network.found(COUNT)
+        for number in range(COUNT):
+            crash = {"P2PSEQ_CRASH_AT": CRASHES[number]} if number in CRASHES else {}
+            network.start(number, crash)
+        renewal = Renewal(network)
+        renewal.to_crash = set(CRASHES)
+        await renewal.followed(renewal.genesis.draft.anchor_height)
+        founders = {record.consensus_key.hex() for record in renewal.genesis.founders}
+        for _ in range((PARAMS.stake_epochs + 3) * PARAMS.blocks_per_epoch):
+            await renewal.mine()
+            # A ceremony that has to begin again waits three seconds of the wall's clock.
+            await trio.sleep(0.4)
+        assert not renewal.to_crash, "every crash point was passed"
+        epoch = (await renewal.statuses())[0]["epoch"]
+        members = await renewal.members(epoch)
+        assert len(members) == COUNT
+        assert not members & founders
+        for number in range(COUNT):
+            made = sorted(path.name for path in _home(network, number).glob("backups/*"))
+            assert made[:1] == ["stake-1.json"]
+    finally:
+        network.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+async def test_a_newcomer_joins_a_running_network(tmp_path: Path) -> None:
+    """Its wallet is empty at first: it follows from outside until it can pay for its bond."""
+    params = short_params(blocks_per_epoch=4, stake_epochs=40, challenge_window=4, window_margin=4)
+    network = StakingNetwork(tmp_path, params, {"renew_epochs": "5"})
+    try:
+        await network.found(COUNT)
+        for number in range(COUNT):
+            network.start(number)
+        renewal = Renewal(network)
+        await renewal.followed(renewal.genesis.draft.anchor_height)
+        for _ in range(5):
+            await renewal.mine()
+        newcomer = network.add_newcomer()
+        network.start(newcomer)
+        for _ in range(10):
+            await renewal.mine()
+        assert await network.ask(newcomer, "/v1/vault") is not None
+        assert not (_home(network, newcomer) / "backups").exists()
+        script = network.wallet_scripts()[newcomer]
+        await renewal.faucet.pay([TxOut(BOND + 100_000, script)])
+        for _ in range(28):
+            await renewal.mine()
+            await trio.sleep(0.4)
+        key_of_newcomer = public_key(network.founders[newcomer].keystore.stake(0).consensus)
+        epoch = (await renewal.statuses())[newcomer]["epoch"]
+        members = await renewal.members(epoch)
+        assert len(members) == COUNT + 1
+        assert key_of_newcomer.hex() in members
+    finally:
+        network.stop()
+
+
+def _home(network: StakingNetwork, number: int) -> Path:
+    return network.founders[number].home
