@@ -57,6 +57,10 @@ STAKE_RESERVE: Final = Sats(100_000)
 """Beside the bond: F, the fee and change."""
 
 
+RENEWAL_COINS: Final = 1
+"""Further bonds in each wallet: a renewal needs the next bond before the old one is refunded."""
+
+
 @dataclass(frozen=True)
 class Founder:
     """One sequencer-to-be."""
@@ -97,7 +101,8 @@ async def hold_ceremony(
     """Make the stakes and the vault coin, and the genesis file that names them."""
     await faucet.mine(max(0, FAUCET_BLOCKS - await _height(bitcoin)))
     wallets = [key_path_script(schnorr.public_key(f.keystore.wallet_secret)) for f in founders]
-    await faucet.pay([TxOut(bond + STAKE_RESERVE, script) for script in wallets])
+    funding = [TxOut(bond + STAKE_RESERVE, script) for script in wallets]
+    await faucet.pay(funding * (1 + RENEWAL_COINS))
     await faucet.mine(1)
     anchor_height = Height(await _height(bitcoin) + 1 + params.burial_depth)
     draft = Draft(params, anchor_height, Hash32(secrets.token_bytes(32)))

@@ -118,6 +118,8 @@ class ApiView:
             warnings.append("one founder: its bond is not slashable against its owner")
         if node.settlement.last_refusal is not None:
             warnings.append(f"Bitcoin refused a settlement: {node.settlement.last_refusal}")
+        if node.staking.problem:
+            warnings.append(f"staking: {node.staking.problem}")
         for key, state in node.signer.guard_states(node.chain.final.epoch).items():
             if state.value != "ready":
                 warnings.append(f"the signing guard of {key.hex()[:16]} is {state.value}")
