@@ -684,13 +684,26 @@ class Chain:
         """`finalise`, with the disk in a thread: large blocks take longer than a vote may wait.
 
         Memory is ahead of the disk meanwhile. That is safe: what is final is final for the network,
-        and a node that crashes here fetches it again.
+        and a node that crashes here fetches it again. What another task made final while this one
+        waited for its turn is left out.
         """
         async with self._writing:
+            digests = self._still_open(digests)
+            if not digests:
+                return []
             done, rows = self._decide(digests, certificate)
             await trio.to_thread.run_sync(self.store.write_final, rows, certificate)
             self._note_durable(done)
         return done
+
+    def _still_open(self, digests: Sequence[Hash32]) -> Sequence[Hash32]:
+        """The end of a path of blocks that lies above the finalised tip."""
+        if self.final.digest in digests:
+            return digests[list(digests).index(self.final.digest) + 1 :]
+        height = self.final.header.height
+        known = [self.block(digest) for digest in digests[-1:]]
+        is_below = any(block is not None and block.header.height <= height for block in known)
+        return [] if is_below else digests
 
     def _note_durable(self, done: Sequence[Finalised]) -> None:
         self.durable = done[-1].state

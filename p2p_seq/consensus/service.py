@@ -8,15 +8,15 @@ tasks of its own and comes back as an input.
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final
 
 import trio
 
 from p2p_seq.chain.chain import Chain, Finalised, SelectTransactions
 from p2p_seq.chain.types import ChainState, InvalidBlockError, NotYetError
+from p2p_seq.consensus.bodies import answer_request, read_answer
 from p2p_seq.consensus.core import Simplex
 from p2p_seq.consensus.messages import (
-    ANCESTORS_MAX,
     CERTIFICATES_MAX,
     VOTES_MAX,
     CertificatesFrame,
@@ -24,12 +24,11 @@ from p2p_seq.consensus.messages import (
     Frame,
     ProposalFrame,
     VotesFrame,
-    decode_block_request,
-    decode_bodies,
     decode_frame,
     encode_block_request,
-    encode_bodies,
 )
+from p2p_seq.consensus.peers import PeerNumbers
+from p2p_seq.consensus.signing import VoteSigner
 from p2p_seq.consensus.timers import TimerConfig
 from p2p_seq.consensus.types import (
     ROOT_VIEW,
@@ -80,7 +79,7 @@ from p2p_seq.observability.logs import room_logger
 from p2p_seq.protocol.blocks import Block
 from p2p_seq.protocol.errors import CodecError, LocalError, RemoteError
 from p2p_seq.protocol.stakes import StakeRecord
-from p2p_seq.protocol.types import BlockHeight, Epoch, Hash32, SatsPerKvb, Signature, View, XOnlyKey
+from p2p_seq.protocol.types import BlockHeight, Epoch, Hash32, SatsPerKvb, View, XOnlyKey
 from p2p_seq.protocol.votes import (
     Certificate,
     SignatureCheck,
@@ -101,38 +100,8 @@ RETRY_SECONDS: Final = 0.1
 """Pause before a block that could not be judged is judged again, if nothing else happens."""
 
 FETCH_TIMEOUT_S: Final = 2.0
-BODIES_BYTES_MAX: Final = 4 * 1024 * 1024
-"""Bytes of blocks in one answer."""
-
 QUESTION_INTERVAL_S: Final = 0.3
 """A node that is epochs behind asks at most so often."""
-
-GUEST_PEERS_MAX: Final = 1_024
-"""Peers outside the set that get a number of their own."""
-
-
-class VoteSigner(Protocol):
-    """The signer, as far as consensus needs it. Every call is durable before it returns."""
-
-    def cast_vote(
-        self, key: XOnlyKey, statement: VoteStatement, message: Hash32, signer: int
-    ) -> Vote | None:
-        """The vote, or None when the guard refuses (another vote was signed, or silence)."""
-        ...
-
-    def heard_own(self, key: XOnlyKey, statement: VoteStatement) -> None:
-        """An authentic vote of an own key came from the network."""
-        ...
-
-    def sign_proposal(self, key: XOnlyKey, message: Hash32) -> Signature: ...
-
-    def own_votes(self, key: XOnlyKey, epoch: Epoch) -> list[VoteStatement]: ...
-
-    def seal(self, epoch: Epoch) -> None:
-        """The epoch is sealed and final: nothing of it is ever signed again."""
-        ...
-
-    def consensus_keys(self) -> frozenset[XOnlyKey]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +148,7 @@ class ConsensusService:
         self._fetching: set[Hash32] = set()
         self._judging: set[Hash32] = set()
         self._unheard: dict[XOnlyKey, int] = {}
-        self._peers: dict[PeerId, int] = {}
-        self._members: list[PeerId] = []
+        self._peers: PeerNumbers[PeerId] = PeerNumbers(())
         self._asked_at = -QUESTION_INTERVAL_S
         self._votes_out: list[Vote] = []
         self._final_blocks: list[Hash32] = []
@@ -228,11 +196,12 @@ class ConsensusService:
             final.digest if inside else None,
             final.header.view if inside else ROOT_VIEW,
         )
-        self._members = [
-            peer_id_of_xonly(final.registry.records[member.key].bundle.keys.peer)
-            for member in instance.members.members
-        ]
-        self._peers = {peer: index for index, peer in enumerate(self._members)}
+        self._peers = PeerNumbers(
+            [
+                peer_id_of_xonly(final.registry.records[member.key].bundle.keys.peer)
+                for member in instance.members.members
+            ]
+        )
         self._building = None
         self._bodies.clear()
         self._deadlines.clear()
@@ -572,7 +541,7 @@ class ConsensusService:
         while True:
             event = await self._next_final()
             core = self._core
-            if core is None or self._has_halted():
+            if core is None or self.halted is not None:
                 continue
             if event.certificate.statement.epoch != core.instance.epoch:
                 continue
@@ -584,10 +553,11 @@ class ConsensusService:
                 self._hooks.crash_point("final-before-write")
                 done = await self._chain.finalise_in_thread(digests, event.certificate)
                 self._hooks.crash_point("final-after-write")
-                header = done[-1].block.header
+                header = self._chain.final.header
                 log.debug("finalised", epoch=header.epoch, height=header.height)
                 self._forget_bodies(header.height, header.view)
-                self._hooks.finalised(done)
+                if done:
+                    self._hooks.finalised(done)
             if event.sealed:
                 self._signer.seal(core.instance.epoch)
                 self._chain.store.forget_records(core.instance.epoch)
@@ -643,11 +613,8 @@ class ConsensusService:
                 except NotYetError as error:
                     log.debug("certified_block_waits", digest=digest.hex(), why=str(error))
                     await self._wait_for_change()
-                except InvalidBlockError as error:
+                except (InvalidBlockError, VaultBrokenError) as error:
                     self._halt(f"certified block {digest.hex()} is invalid here: {error}")
-                    return
-                except VaultBrokenError as error:
-                    self._halt(str(error))
                     return
 
     def _fetch(self, core: Simplex, digest: Hash32) -> None:
@@ -664,7 +631,7 @@ class ConsensusService:
         request = encode_block_request(digest)
         try:
             while self._core is core and digest in core.state.wanted:
-                for peer in [p for p in self._members if p != self._network.local_peer]:
+                for peer in [p for p in self._peers.members if p != self._network.local_peer]:
                     if await self._fetch_from(core, peer, digest, request):
                         return
                 await trio.sleep(RETRY_SECONDS)
@@ -679,59 +646,27 @@ class ConsensusService:
                 peer, RequestProtocol.BODIES, request, FETCH_TIMEOUT_S
             )
             network = self._chain.params.network
-            blocks = [Block.decode(item, network) for item in decode_bodies(answer)]
-            references = [self._chain.reference(block) for block in blocks]
+            linked = read_answer(network, self._chain.reference, digest, answer)
         except RemoteError as error:
             if isinstance(error, CodecError):
                 self._network.penalize(peer, PenaltyReason.INVALID_MESSAGE)
             return False
-        linked = [references[0]] if references and references[0].digest == digest else []
-        for reference in references[1:]:
-            if not linked or reference.digest != linked[-1].parent:
-                break
-            linked.append(reference)
         if not linked or self._core is not core:
             return False
-        for reference, block in zip(linked, blocks, strict=False):
+        for reference, block in linked:
             self._bodies.setdefault(reference.digest, block)
-        self._feed(BlocksFetched(tuple(linked)))
+        self._feed(BlocksFetched(tuple(reference for reference, _ in linked)))
         self._notify_accepted()
         return True
 
     async def _serve_bodies(self, peer: PeerId, request: bytes) -> bytes:
-        """A block and its ancestors of the same epoch, newest first, bounded."""
-        digest = decode_block_request(request)
-        blocks: list[bytes] = []
-        size = 0
-        while len(blocks) < ANCESTORS_MAX:
-            block = self._body(digest)
-            if block is None:
-                break
-            encoded = block.encode()
-            size += len(encoded)
-            if blocks and size > BODIES_BYTES_MAX:
-                break
-            blocks.append(encoded)
-            if len(blocks) > 1 and block.header.kind != 1:
-                break
-            digest = block.header.parent
-        return encode_bodies(blocks)
-
-    def _peer_number(self, peer: PeerId) -> int:
-        """The core's number for a peer: its index, or a negative number outside the set."""
-        number = self._peers.get(peer)
-        if number is None:
-            if len(self._peers) >= GUEST_PEERS_MAX + len(self._members):
-                self._peers = {p: index for index, p in enumerate(self._members)}
-            number = -len(self._peers) - 1
-            self._peers[peer] = number
-        return number
+        await trio.lowlevel.checkpoint()
+        return answer_request(self._body, request)
 
     def _send(self, number: int, frame: Frame) -> None:
-        for peer, known in self._peers.items():
-            if known == number:
-                self._network.send(peer, Channel.CONSENSUS, frame.encode())
-                return
+        peer = self._peers.name(number)
+        if peer is not None:
+            self._network.send(peer, Channel.CONSENSUS, frame.encode())
 
     async def _read(self, inbox: Inbox) -> None:
         async for received in inbox:
@@ -753,7 +688,7 @@ class ConsensusService:
                 self._take_certificates(peer, epoch, certificates)
             case CertificatesWanted(epoch, first, last):
                 if self._is_current(peer, epoch):
-                    self._feed(CertificatesRequested(self._peer_number(peer), first, last))
+                    self._feed(CertificatesRequested(self._peers.number(peer), first, last))
         await trio.lowlevel.checkpoint()
 
     def _is_current(self, peer: PeerId, epoch: Epoch) -> bool:
@@ -797,7 +732,7 @@ class ConsensusService:
 
     def _take_votes(self, peer: PeerId, votes: Sequence[Vote]) -> None:
         core = self._core
-        number = self._peer_number(peer)
+        number = self._peers.number(peer)
         wanted: list[Vote] = []
         if core is None:
             return
@@ -844,7 +779,7 @@ class ConsensusService:
             return
         if not self._is_current(peer, epoch):
             return
-        number = self._peer_number(peer)
+        number = self._peers.number(peer)
         good: list[Certificate] = []
         for certificate in certificates:
             if not core.wants_certificate(certificate.statement):

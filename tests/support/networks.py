@@ -258,8 +258,6 @@ class Participant:
         while await self.watcher.step():
             pass
 
-    # --- what consensus does --------------------------------------------------------------------
-
     @property
     def final(self) -> ChainState:
         return self.chain.final
@@ -351,8 +349,6 @@ class Participant:
             if done.sealed is not None:
                 assert done.sealed.epoch == epoch
                 return done
-
-    # --- users ----------------------------------------------------------------------------------
 
     def signed(self, order: Order, user: str = USER) -> bytes:
         params = self.world.params

@@ -3,11 +3,13 @@
 from dataclasses import replace
 
 import pytest
+import trio
 
+from p2p_seq.chain.chain import Finalised
 from p2p_seq.chain.types import ChainState, NotYetError
 from p2p_seq.protocol.blocks import Block, BlockKind
 from p2p_seq.protocol.types import Epoch, Hash32, Sats
-from p2p_seq.protocol.votes import VoteKind
+from p2p_seq.protocol.votes import Certificate, VoteKind
 from p2p_seq.settlement.bridge import BridgeState
 from tests.support.keys import key
 from tests.support.networks import USER, Participant, World
@@ -108,6 +110,33 @@ async def test_several_blocks_become_final_in_one_act(world: World) -> None:
     same(one, other)
 
 
+async def test_two_tasks_that_finalise_the_same_do_it_once(world: World) -> None:
+    """Consensus and catching up may both learn of a finality; the disk writes off the loop."""
+    one = world.participant()
+    world.mine(2)
+    await one.follow()
+    first = one.build(view=1)
+    assert first is not None
+    state = await one.accept(first)
+    second = one.build(state, view=2)
+    assert second is not None
+    await one.accept(second)
+    digests = [one.chain.digest(block.header) for block in (first, second)]
+    done: list[list[Finalised]] = []
+
+    async def finalise(count: int, certificate: Certificate) -> None:
+        done.append(await one.chain.finalise_in_thread(digests[:count], certificate))
+
+    certificates = [one.finality(first), one.finality(second)]
+    async with trio.open_nursery() as nursery:
+        for count in (1, 2, 1, 2):
+            nursery.start_soon(finalise, count, certificates[count - 1])
+    assert sorted(item.state.digest for part in done for item in part) == sorted(digests)
+    assert one.final.digest == one.chain.durable.digest == digests[1]
+    one.restart()
+    assert one.final.digest == digests[1]
+
+
 async def test_a_hundred_bitcoin_blocks_at_once_are_crossed_in_steps(world: World) -> None:
     one = world.participant()
     world.mine(100)
@@ -133,9 +162,6 @@ async def test_nodes_with_other_tips_derive_the_same(world: World) -> None:
         await other.accept(block, voting=False)
         other.finalise(block)
     same(one, other)
-
-
-# --- Bitcoin's reorganisations ------------------------------------------------------------------
 
 
 async def test_a_candidate_on_an_orphaned_origin_gets_no_second_vote(world: World) -> None:
