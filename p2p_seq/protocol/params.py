@@ -23,6 +23,9 @@ VAULT_WEIGHT_TOTAL = 100
 VAULT_THRESHOLD = 2 * VAULT_WEIGHT_TOTAL // 3 + 1
 """Weight that spends the vault: 67."""
 
+DUST_MAX = 546
+"""Dust limit of the output script with the highest one, P2PKH (Bitcoin Core, policy.cpp)."""
+
 USER_BUDGET_PERCENT = 90
 """Share of an epoch's cycle budget that user transactions may use; the rest is for system
 records.
@@ -125,13 +128,36 @@ class Params:
                 self.stake_minimum * self.challenger_share_percent >= 2 * 100 * heaviest_slash_fee,
                 "stake_minimum must be at least 2 * slash_vsize_maximum * feerate_stress / r",
             ),
-            (
-                self.feerate_minimum <= self.feerate_maximum,
-                "feerate_minimum must not exceed feerate_maximum",
-            ),
             (self.enforcement in (0, 1), "enforcement is 0 or 1"),
-            (self.deposit_timeout > 2 * self.burial_depth, "deposit_timeout must exceed 2 D"),
+            (
+                2 * self.burial_depth < self.deposit_timeout <= 0xFFFF,
+                "deposit_timeout must exceed 2 D and fit the 16 bits of a relative lock",
+            ),
+            (
+                1 <= self.feerate_minimum <= self.feerate_maximum <= 1_000_000,
+                "1 <= feerate_minimum <= feerate_maximum <= 1000000",
+            ),
+            (
+                self.payout_minimum >= DUST_MAX,
+                f"payout_minimum must be at least {DUST_MAX}, or relays drop the settlement",
+            ),
+            (
+                self.account_minimum < self.deposit_minimum,
+                "deposit_minimum must exceed account_minimum",
+            ),
+            (
+                min(self.stake_epochs, self.cycles_transfer, self.cycles_other) >= 1,
+                "stake_epochs and cycle prices must be at least 1",
+            ),
+            (
+                all(0 <= value < 2**48 for value in self._integers()),
+                "numbers are in 0..2^48 - 1",
+            ),
         ]
+
+    def _integers(self) -> list[int]:
+        values = (getattr(self, field.name) for field in fields(self))
+        return [value for value in values if isinstance(value, int)]
 
     def epoch_start(self, anchor: Height, epoch: Epoch) -> Height:
         """`a_e`, the first origin height of an epoch: `G + e*K` (one piece of the table)."""
