@@ -57,10 +57,6 @@ STAKE_RESERVE: Final = Sats(100_000)
 """Beside the bond: F, the fee and change."""
 
 
-RENEWAL_COINS: Final = 1
-"""Further bonds in each wallet: a renewal needs the next bond before the old one is refunded."""
-
-
 @dataclass(frozen=True)
 class Founder:
     """One sequencer-to-be."""
@@ -101,8 +97,7 @@ async def hold_ceremony(
     """Make the stakes and the vault coin, and the genesis file that names them."""
     await faucet.mine(max(0, FAUCET_BLOCKS - await _height(bitcoin)))
     wallets = [key_path_script(schnorr.public_key(f.keystore.wallet_secret)) for f in founders]
-    funding = [TxOut(bond + STAKE_RESERVE, script) for script in wallets]
-    await faucet.pay(funding * (1 + RENEWAL_COINS))
+    await faucet.pay([TxOut(bond + STAKE_RESERVE, script) for script in wallets])
     await faucet.mine(1)
     anchor_height = Height(await _height(bitcoin) + 1 + params.burial_depth)
     draft = Draft(params, anchor_height, Hash32(secrets.token_bytes(32)))
@@ -122,6 +117,12 @@ async def hold_ceremony(
     signed = SignedGenesis(genesis, signatures)
     check_genesis(signed)
     return signed
+
+
+async def fund_renewals(faucet: Faucet, founders: Sequence[Founder], bond: Sats) -> None:
+    """Put a further bond into each wallet: a renewal needs it before the old one is refunded."""
+    wallets = [key_path_script(schnorr.public_key(f.keystore.wallet_secret)) for f in founders]
+    await faucet.pay([TxOut(bond + STAKE_RESERVE, script) for script in wallets])
 
 
 async def _register(

@@ -30,7 +30,7 @@ from p2p_seq.protocol.types import Sats
 from p2p_seq.signer import schnorr
 from p2p_seq.signer.keystore import create_keystore, open_keystore
 from p2p_seq.wallet.file import create_wallet
-from testnet.ceremony import Faucet, Founder, hold_ceremony
+from testnet.ceremony import Faucet, Founder, fund_renewals, hold_ceremony
 from testnet.layout import BITCOIN, DEV_WALLETS, NODES_MAX, PORTS_USED, Layout, node_name
 from testnet.processes import Template, is_running, spawn, start_time, stop
 from testnet.state import (
@@ -228,6 +228,7 @@ async def _found(
         draft = founder.home / "genesis.json.draft"
         draft.write_text(genesis.to_json(), encoding="utf-8")
         os.replace(draft, founder.home / "genesis.json")
+    await fund_renewals(faucet, founders, BOND)
     # The anchor is the tip now; D more blocks make the next one an eligible origin.
     await faucet.mine(params.burial_depth)
     return genesis

@@ -98,7 +98,7 @@ class Params:
     cycles_other: int
     """Worst-case guest cycles of every other transaction kind and record."""
     recovery_timeout: int
-    """CSV of the vault's recovery leaf; 0 when the network has none."""
+    """CSV of the vault's recovery leaf. 0: none; bridge and wallets build no other vault yet."""
 
     def __post_init__(self) -> None:
         for check, message in self._relations():
@@ -129,6 +129,7 @@ class Params:
                 "stake_minimum must be at least 2 * slash_vsize_maximum * feerate_stress / r",
             ),
             (self.enforcement in (0, 1), "enforcement is 0 or 1"),
+            (self.recovery_timeout == 0, "recovery_timeout must be 0: no recovery leaf exists yet"),
             (
                 2 * self.burial_depth < self.deposit_timeout <= 0xFFFF,
                 "deposit_timeout must exceed 2 D and fit the 16 bits of a relative lock",

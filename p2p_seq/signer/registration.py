@@ -91,9 +91,7 @@ def sign_refund(
     fee eats the bond.
     """
     terms = StakeTerms.of_record(record, draft.params, draft.anchor_height)
-    refund = build_refund(
-        terms, record.txid, PreSignatures.of_record(record), destination, feerate
-    )
+    refund = build_refund(terms, record.txid, PreSignatures.of_record(record), destination, feerate)
     for_bond, for_connector = refund.messages()
     return check_refund(
         refund,
