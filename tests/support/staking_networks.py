@@ -61,7 +61,11 @@ class StakingNetwork:
         self.api_ports: list[int] = []
 
     async def found(self, count: int) -> SignedGenesis:
-        """Hold the ceremony, with a second bond in every wallet, and write the homes."""
+        """Hold the ceremony and write the homes.
+
+        Every wallet gets two further bonds: ranges are so short here that the renewal after the
+        next may be due before the first bond came back.
+        """
         rpc = self.bitcoin.client()
         for number in range(count):
             home = self.folder / f"sequencer-{number}"
@@ -73,7 +77,8 @@ class StakingNetwork:
         self.genesis = await hold_ceremony(
             rpc, faucet, self.params, self.founders, BOND, VAULT_VALUE
         )
-        await faucet.pay([TxOut(BOND + 100_000, script) for script in self.wallet_scripts()])
+        further = [TxOut(BOND + 100_000, script) for script in self.wallet_scripts()]
+        await faucet.pay(further + further)
         self._write_homes(self.genesis)
         return self.genesis
 
