@@ -212,25 +212,32 @@ def weigh(stakes: Iterable[tuple[XOnlyKey, Sats]], limit: int) -> SequencerSet:
 
 
 def vault_weights(members: SequencerSet) -> tuple[int, ...]:
-    """Vault weights in set order: largest remainder to 100, at least 1 each, ties by set order.
+    """Vault weights of a set, in set order."""
+    return vault_shares(members.weights)
+
+
+def vault_shares(weights: Sequence[int]) -> tuple[int, ...]:
+    """Shares of 100 by largest remainder, at least 1 each, ties by order (PROTOCOL.md section 5).
 
     Members whose exact share is below 1 are fixed at 1 and leave the division; the others share
     what is left by largest remainder. Repeated, because fixing some may push another's share of the
-    rest below 1.
+    rest below 1. Raises ValueError unless there are 1 to 100 weights of at least 1.
     """
+    if not 1 <= len(weights) <= VAULT_WEIGHT_TOTAL or min(weights) < 1:
+        raise ValueError("between 1 and 100 members with weight are wanted")
     fixed: set[int] = set()
     while True:
-        sharing = [index for index in range(len(members)) if index not in fixed]
+        sharing = [index for index in range(len(weights)) if index not in fixed]
         seats = VAULT_WEIGHT_TOTAL - len(fixed)
-        total = members.weight_of(sharing)
-        below = {index for index in sharing if seats * members.weights[index] < total}
+        total = sum(weights[index] for index in sharing)
+        below = {index for index in sharing if seats * weights[index] < total}
         if not below:
             break
         fixed |= below
-    shares = [1] * len(members)
+    shares = [1] * len(weights)
     remainders: list[tuple[int, int]] = []
     for index in sharing:
-        shares[index], remainder = divmod(seats * members.weights[index], total)
+        shares[index], remainder = divmod(seats * weights[index], total)
         remainders.append((-remainder, index))
     for _, index in sorted(remainders)[: VAULT_WEIGHT_TOTAL - sum(shares)]:
         shares[index] += 1

@@ -101,29 +101,3 @@ class VaultGeneration:
     def digest(self, network: str) -> Hash32:
         """`H_generation` of the encoding."""
         return tagged_hash(network, Tag.GENERATION, self.encode())
-
-
-def quantise_weights(weights: Sequence[int]) -> tuple[int, ...]:
-    """Shares of 100 by largest remainder, at least 1 each, ties by order (PROTOCOL.md section 5).
-
-    Members whose share would be below 1 get exactly 1 and leave the distribution; the others divide
-    what is left. That can push another one below 1, so it is repeated until nobody is.
-    """
-    if not 1 <= len(weights) <= VAULT_WEIGHT_TOTAL or min(weights) < 1:
-        raise ValueError("between 1 and 100 members with weight are wanted")
-    shares = [1] * len(weights)
-    sharing = list(range(len(weights)))
-    while True:
-        units = VAULT_WEIGHT_TOTAL - (len(weights) - len(sharing))
-        total = sum(weights[index] for index in sharing)
-        kept = [index for index in sharing if weights[index] * units >= total]
-        if len(kept) == len(sharing):
-            break
-        sharing = kept
-    for index in sharing:
-        shares[index] = weights[index] * units // total
-    missing = VAULT_WEIGHT_TOTAL - sum(shares)
-    by_remainder = sorted(sharing, key=lambda index: -(weights[index] * units % total))
-    for index in by_remainder[:missing]:
-        shares[index] += 1
-    return tuple(shares)

@@ -1,8 +1,9 @@
 """Vault generations, plans and contexts for the tests of the peg."""
 
 from p2p_seq.bitcoin.taproot import key_path_script
+from p2p_seq.protocol.sets import vault_shares
 from p2p_seq.protocol.types import Epoch, Hash32, OutPoint, Sats, SatsPerKvb, Signature, XOnlyKey
-from p2p_seq.settlement.generation import VaultGeneration, VaultMember, quantise_weights
+from p2p_seq.settlement.generation import VaultGeneration, VaultMember
 from p2p_seq.settlement.plan import (
     PlannedDeposit,
     PlannedPayout,
@@ -24,7 +25,7 @@ def vault_names(number: int, count: int) -> list[str]:
 
 
 def generation(number: int, weights: list[int]) -> VaultGeneration:
-    shares = quantise_weights(weights)
+    shares = vault_shares(weights)
     members = zip(vault_names(number, len(weights)), shares, strict=True)
     return VaultGeneration(number, tuple(VaultMember(key(name), share) for name, share in members))
 

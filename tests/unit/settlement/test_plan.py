@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from p2p_seq.protocol.codec import Reader
 from p2p_seq.protocol.errors import CodecError, CodecReason
+from p2p_seq.protocol.sets import vault_shares
 from p2p_seq.protocol.types import Epoch, Hash32, OutPoint, Sats, SatsPerKvb, XOnlyKey
-from p2p_seq.settlement.generation import VaultGeneration, VaultMember, quantise_weights
+from p2p_seq.settlement.generation import VaultGeneration, VaultMember
 from p2p_seq.settlement.plan import (
     PlannedDeposit,
     PlannedPayout,
@@ -223,12 +224,12 @@ def test_every_part_of_the_commitment_counts() -> None:
     ],
 )
 def test_vault_weights(weights: list[int], shares: list[int]) -> None:
-    assert list(quantise_weights(weights)) == shares
+    assert list(vault_shares(weights)) == shares
 
 
 @given(st.lists(st.integers(1, 10**9), min_size=1, max_size=100))
 def test_vault_weights_sum_to_100_in_order(weights: list[int]) -> None:
-    shares = quantise_weights(weights)
+    shares = vault_shares(weights)
     assert sum(shares) == 100
     assert min(shares) >= 1
     for (weight, share), (other_weight, other_share) in itertools.combinations(
