@@ -1,18 +1,21 @@
 """What an act of the demo may use: nodes of which some may be down, Bitcoin, time, and a report.
 
 An act must survive that any one sequencer is killed at any moment, so every question goes to
-whichever node answers, and what was submitted is submitted again until a final block has it.
+whichever node answers, and what was submitted is submitted again until a final block has it. The
+clients share a session: a node that was restarted and is behind what the act has seen is passed
+over, or the act would take what it saw final for lost.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import trio
 
-from p2p_seq.api.client import ApiClient, ApiError
+from p2p_seq.api.client import ApiClient, ApiError, open_client
+from p2p_seq.api.session import Session
 from p2p_seq.bitcoin.rpc import BitcoinRpc
 from p2p_seq.protocol.params import Params
 from p2p_seq.protocol.types import Hash32
@@ -78,7 +81,10 @@ class Stage:
     started: float = field(default_factory=trio.current_time)
 
     async def ask(self, question: Question[Answer]) -> Answer:
-        """The answer of the first node that gives one. Raises ApiError when a node refuses."""
+        """The answer of the first node that gives one, from a state no older than was seen before.
+
+        Raises ApiError when a node refuses.
+        """
         deadline = trio.current_time() + SOME_ANSWER_PATIENCE_S
         while True:
             for client in self.clients:
@@ -137,10 +143,9 @@ def _is_short(value: Any) -> bool:
 
 @asynccontextmanager
 async def open_clients(urls: list[str], timeout_s: float = 5.0) -> AsyncIterator[list[ApiClient]]:
-    """One client a node."""
-    from contextlib import AsyncExitStack
-
-    from p2p_seq.api.client import open_client
-
+    """One client a node, all in one session."""
+    session = Session()
     async with AsyncExitStack() as stack:
-        yield [await stack.enter_async_context(open_client(url, timeout_s)) for url in urls]
+        yield [
+            await stack.enter_async_context(open_client(url, timeout_s, session)) for url in urls
+        ]

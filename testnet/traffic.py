@@ -19,28 +19,13 @@ from p2p_seq.api.types import Submission
 from p2p_seq.mempool.types import Rejection
 from p2p_seq.protocol.types import Sats
 from p2p_seq.wallet.orders import LedgerAccount, LedgerChain, Signed
+from p2p_seq.wallet.submitting import KNOWN_ALREADY, PASSING, RESUBMIT_SECONDS
 from testnet.stage import ActFailedError, Stage
-
-RESUBMIT_SECONDS: Final = 5.0
-"""A transaction that is not final after so long is submitted again, to another node."""
 
 BATCH: Final = 20
 """Transactions of one submission."""
 
 BLOCK_POLL_SECONDS: Final = 0.02
-
-KNOWN_ALREADY: Final = frozenset(
-    {Rejection.DUPLICATE, Rejection.FINAL, Rejection.NONCE_USED, Rejection.DECIDING}
-)
-"""This very transaction has arrived before."""
-
-PASSING: Final = frozenset(
-    {
-        *(Rejection.BUSY, Rejection.POOL_FULL, Rejection.SENDER_FULL),
-        *(Rejection.ACCOUNT, Rejection.BALANCE, Rejection.NONCE_FAR),
-    }
-)
-"""A node that is full, or that is behind after a restart; another node or another time will do."""
 
 
 def derive_accounts(chain: LedgerChain, seed: bytes, count: int) -> list[LedgerAccount]:
@@ -173,6 +158,7 @@ def _judge(item: Submission) -> Rejection | None:
     if item.accepted or item.reason is None:
         return None
     reason = Rejection(item.reason)
-    if reason in KNOWN_ALREADY or reason in PASSING:
+    # A used nonce is this very transaction's, final: these accounts make no other one.
+    if reason in KNOWN_ALREADY or reason in PASSING or reason is Rejection.NONCE_USED:
         return reason
     raise ActFailedError(f"a node rejects {item.txid}: {item.why}")

@@ -78,19 +78,26 @@ class Watch:
         async with trio.open_nursery() as nursery:
             for index, client in enumerate(self._clients):
                 nursery.start_soon(self._ask, node_name(index), client)
-        answering = [
-            client
-            for index, client in enumerate(self._clients)
-            if self.view.nodes.get(node_name(index)) is not None
-        ]
         try:
             await self._scan_bitcoin()
-            if answering:
-                await self._ask_pegs(answering[0])
+            foremost = self._foremost()
+            if foremost is not None:
+                await self._ask_pegs(foremost)
             if self.view.is_pending:
                 await keep_active(self._bitcoin, ACTIVITY_SECONDS)
         except (ApiError, ConnectionError):
             return  # gone in this moment: the next look says who
+
+    def _foremost(self) -> ApiClient | None:
+        """The node with the newest block: one that was just restarted knows less."""
+        heights = {
+            index: status.height
+            for index in range(len(self._clients))
+            if (status := self.view.nodes.get(node_name(index))) is not None
+        }
+        if not heights:
+            return None
+        return self._clients[max(heights, key=lambda index: heights[index])]
 
     async def _ask(self, name: str, client: ApiClient) -> None:
         try:

@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 import httpx
 import msgspec
 
+from p2p_seq.api.session import AT_LEAST, HEIGHT, Session
 from p2p_seq.api.types import (
     AccountReport,
     BlockReport,
@@ -45,8 +46,9 @@ class ApiError(OperatorError):
 class ApiClient:
     """One node's API. Open it with `open_client`."""
 
-    def __init__(self, http: httpx.AsyncClient) -> None:
+    def __init__(self, http: httpx.AsyncClient, session: Session | None = None) -> None:
         self._http = http
+        self._session = session
 
     @property
     def url(self) -> str:
@@ -121,6 +123,9 @@ class ApiClient:
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
     ) -> httpx.Response:
+        session = self._session
+        if session is not None:
+            headers = {**(headers or {}), AT_LEAST: str(session.height)}
         try:
             async with self._http.stream(method, path, content=body, headers=headers) as response:
                 parts, size = [], 0
@@ -133,6 +138,9 @@ class ApiClient:
             raise self._unreachable("it did not answer in time") from error
         except httpx.HTTPError as error:
             raise self._unreachable(str(error) or type(error).__name__) from error
+        height = response.headers.get(HEIGHT, "")
+        if session is not None and height.isdigit():
+            session.saw(int(height))
         return httpx.Response(response.status_code, content=b"".join(parts))
 
     def _unreachable(self, why: str) -> ApiError:
@@ -174,11 +182,14 @@ class ApiClient:
 
 
 @asynccontextmanager
-async def open_client(url: str, timeout_s: float = 10.0) -> AsyncIterator[ApiClient]:
+async def open_client(
+    url: str, timeout_s: float = 10.0, session: Session | None = None
+) -> AsyncIterator[ApiClient]:
     """A client of the node at a base URL such as `http://127.0.0.1:9545`.
 
-    Its methods raise ApiError; those that look for one thing give None when it is not there.
+    Its methods raise ApiError; those that look for one thing give None when it is not there. With
+    a session, the node only answers from a state that is not older than what the session has seen.
     """
     # The environment's proxies are for the world outside; nodes are asked directly.
     async with httpx.AsyncClient(base_url=url, timeout=timeout_s, trust_env=False) as http:
-        yield ApiClient(http)
+        yield ApiClient(http, session)

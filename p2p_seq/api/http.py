@@ -11,13 +11,12 @@ The one module that knows Hypercorn. Traps that it avoids:
 
 import errno
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, cast
 
-import msgspec
 import structlog
 import trio
 from fastapi import Depends, FastAPI, Request, Response
@@ -27,15 +26,11 @@ from hypercorn.trio import serve
 from starlette.exceptions import HTTPException
 
 from p2p_seq import __version__
+from p2p_seq.api.dated import Application, Dated, Receive, Scope, Send, send_problem
 from p2p_seq.api.problems import HTTP_HELP, INTERNAL, ApiProblem
 from p2p_seq.api.routes import answer, health, reads, refuse_unknown_query
 from p2p_seq.api.types import NodeView, Problem
 from p2p_seq.protocol.errors import LocalError, OperatorError
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 HEAD_BYTES_MAX: Final = 16_384
 """Bytes of a request's line and headers."""
@@ -72,7 +67,7 @@ class Gate:
         if scope["type"] != "http":
             await self._application(scope, receive, send)
         elif self._free <= 0:
-            await _send_problem(
+            await send_problem(
                 send,
                 503,
                 Problem(
@@ -90,13 +85,6 @@ class Gate:
                 self.failed.set()
             finally:
                 self._free += 1
-
-
-async def _send_problem(send: Send, status: int, problem: Problem) -> None:
-    body = msgspec.json.encode(problem)
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 def build_application(view: NodeView, limits: ApiLimits | None = None) -> FastAPI:
@@ -166,7 +154,8 @@ async def open_api(
     and is raised in its place.
     """
     limits = limits or ApiLimits()
-    gate = Gate(cast("Application", build_application(view, limits)), limits.requests_max)
+    dated = Dated(cast("Application", build_application(view, limits)), view)
+    gate = Gate(dated, limits.requests_max)
     listener = _bound_socket(host, port)
     shown_host = f"[{host}]" if ":" in host else host
     url = f"http://{shown_host}:{listener.getsockname()[1]}"

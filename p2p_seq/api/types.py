@@ -360,7 +360,19 @@ class Problem:
 
 
 class NodeView(Protocol):
-    """What a node shows. Methods answer from memory or LMDB and do not wait, but for `submit`."""
+    """What a node shows. What is not async answers from memory or LMDB and does not wait."""
+
+    @property
+    def height(self) -> BlockHeight:
+        """The newest final block that any answer may show something of."""
+        ...
+
+    async def shows(self, height: BlockHeight) -> bool:
+        """Whether every answer shows the final block of this height and all below it.
+
+        Waits for what is on its way to the disk, not for what a peer would have to send.
+        """
+        ...
 
     def status(self) -> NodeStatus: ...
     def block(self, selector: BlockHeight | Hash32 | None) -> BlockReport | None:

@@ -696,6 +696,13 @@ class Chain:
             self._note_durable(done)
         return done
 
+    async def is_durable(self, height: BlockHeight) -> bool:
+        """Whether the block of this height is on disk; waits for the writes that are under way."""
+        while self.durable.header.height < height <= self.final.header.height:
+            async with self._writing:
+                pass
+        return height <= self.durable.header.height
+
     def _still_open(self, digests: Sequence[Hash32]) -> Sequence[Hash32]:
         """The end of a path of blocks that lies above the finalised tip."""
         if self.final.digest in digests:

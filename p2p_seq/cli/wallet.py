@@ -267,7 +267,7 @@ async def transfer(
         answer: dict[str, Any] = {"txid": signed.txid.hex()}
         code = Exit.OK
         if wait:
-            report = await wallet.wait_final(signed.txid)
+            report = await wallet.wait_final(signed)
             answer = asdict(report)
             code = Exit.OK if report.receipt == "OK" else Exit.FAILED
     _answer(places, answer)
@@ -295,7 +295,7 @@ async def withdraw(
         answer: dict[str, Any] = {"txid": signed.txid.hex()}
         if wait:
             chatter(f"withdrawal {signed.txid.hex()}")
-            async for report in wallet.follow_withdrawal(signed.txid):
+            async for report in wallet.follow_withdrawal(signed):
                 chatter(str(report.state))
                 answer = asdict(report)
     _answer(places, answer)

@@ -9,26 +9,35 @@ import signal
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from p2p_seq.observability.logs import room_logger
 from p2p_seq.protocol.errors import OperatorError
 from p2p_seq.signer.guard import CRASH_POINTS as GUARD_POINTS
 
+log = room_logger("node")
+
 CRASH_VARIABLE: Final = "P2PSEQ_CRASH_AT"
 
-CRASH_POINTS: Final = (
+VOTING_POINTS: Final = (
     "records-before-write",
     "records-after-write",
     "vote-before-guard",
     "vote-after-guard",
     "final-before-write",
     "final-after-write",
+    *GUARD_POINTS,
+)
+"""Every durable write of consensus, before and after: passed all the time."""
+
+REGISTRATION_POINTS: Final = (
     "cosign-before-write",
     "cosign-after-write",
     "stake-before-backup",
     "stake-after-backup",
     "stake-after-broadcast",
-    *GUARD_POINTS,
 )
-"""Every durable write of consensus and of a registration, before and after."""
+"""Every durable write of a stake's registration: passed when somebody joins or renews."""
+
+CRASH_POINTS: Final = (*VOTING_POINTS, *REGISTRATION_POINTS)
 
 
 def _live_on(_: str) -> None:
@@ -55,6 +64,7 @@ def crash_hook(environment: Mapping[str, str], bitcoin_chain: str) -> Callable[[
         if passed == point:
             left -= 1
             if left <= 0:
+                log.warning("crash_point_reached", point=point)
                 os.kill(os.getpid(), signal.SIGKILL)
 
     return crash

@@ -62,6 +62,13 @@ class ApiView:
         self._node = node
         self._journeys = Journeys(node)
 
+    @property
+    def height(self) -> BlockHeight:
+        return self._node.chain.final.header.height
+
+    async def shows(self, height: BlockHeight) -> bool:
+        return await self._node.chain.is_durable(height)
+
     def status(self) -> NodeStatus:
         node, final = self._node, self._node.chain.durable
         bridge = final.bridge

@@ -32,6 +32,7 @@ from p2p_seq.signer.spending import sign_payment
 from p2p_seq.wallet.deposits import DEPOSIT_VOUT, DepositNote, generation_of, payments
 from p2p_seq.wallet.file import DepositJournal, WalletKeys
 from p2p_seq.wallet.orders import LedgerAccount, LedgerChain, Signed
+from p2p_seq.wallet.submitting import KNOWN_ALREADY, PASSING, RESUBMIT_SECONDS, refusal
 
 FEERATE: Final = SatsPerKvb(2_000)
 """What the wallet's Bitcoin transactions pay unless the user says otherwise."""
@@ -203,17 +204,33 @@ class Wallet:
         await self._submit(signed)
         return signed
 
-    async def wait_final(self, txid: Hash32) -> TransactionReport:
-        """Return when a transaction is in a final block."""
+    async def wait_final(self, signed: Signed) -> TransactionReport:
+        """Return when a submitted transaction is in a final block.
+
+        A node that does not know it any more (it was restarted, or was full) gets it again. Raises
+        OperatorError when it does not take it now: another one with its nonce came first.
+        """
         while True:
-            report = await self._api.transaction(txid.hex())
+            report = await self._api.transaction(signed.txid.hex())
             if report is not None and report.height is not None:
                 return report
-            await trio.sleep(POLL_SECONDS)
+            pause = POLL_SECONDS
+            if report is None and not await self._submit_again(signed):
+                pause = RESUBMIT_SECONDS
+            await trio.sleep(pause)
 
-    async def follow_withdrawal(self, txid: Hash32) -> AsyncIterator[WithdrawalReport]:
+    async def _submit_again(self, signed: Signed) -> bool:
+        """Whether the node knows it now; False for a node that may take it later."""
+        (item,) = (await self._api.submit(signed.encoded)).items
+        if item.accepted or item.reason in KNOWN_ALREADY:
+            return True
+        if item.reason in PASSING:
+            return False
+        raise refusal(item)
+
+    async def follow_withdrawal(self, signed: Signed) -> AsyncIterator[WithdrawalReport]:
         """Each new state until it is paid. Raises OperatorError when it failed on the ledger."""
-        report = await self.wait_final(txid)
+        report = await self.wait_final(signed)
         number = report.withdrawal
         if number is None:
             raise _refused("the withdrawal failed on the ledger", str(report.receipt))
@@ -245,11 +262,7 @@ class Wallet:
     async def _submit(self, signed: Signed) -> None:
         (item,) = (await self._api.submit(signed.encoded)).items
         if not item.accepted:
-            raise OperatorError(
-                "the node does not take the transaction",
-                item.why or str(item.reason),
-                item.do or "change it and try again",
-            )
+            raise refusal(item)
 
     async def _unspent(self, outpoint: OutPoint) -> dict[str, Any] | None:
         coin: Any = await self._bitcoin.call("gettxout", display_id(outpoint.txid), outpoint.vout)

@@ -183,6 +183,10 @@ class WrittenView:
         self.is_alive = True
         self.ready = Readiness(is_ready=True, reasons=[])
         self.status_error: Exception | None = None
+        self.height = BlockHeight(7)
+
+    async def shows(self, height: BlockHeight) -> bool:
+        return height <= self.height
 
     def status(self) -> NodeStatus:
         if self.status_error is not None:

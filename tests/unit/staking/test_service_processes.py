@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from p2p_seq.bitcoin.transaction import TxOut
+from p2p_seq.node.crash import CRASH_VARIABLE, REGISTRATION_POINTS
 from p2p_seq.protocol.types import Epoch, display_id
 from p2p_seq.settlement.scripts import DepositRequest, deposit_output
 from p2p_seq.signer.schnorr import public_key
@@ -140,20 +141,21 @@ async def _live_through(renewal: Renewal) -> None:
         assert (made[0]["stake"], made[0]["first_epoch"]) == (1, first_new)
 
 
-CRASHES = {0: "stake-after-backup:1", 1: "cosign-before-write:1", 2: "stake-after-broadcast:1"}
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-async def test_sequencers_that_crash_in_the_ceremony_renew_all_the_same(tmp_path: Path) -> None:
+@pytest.mark.parametrize("turn", range(len(REGISTRATION_POINTS)))
+async def test_sequencers_that_crash_in_the_ceremony_renew_all_the_same(
+    tmp_path: Path, turn: int
+) -> None:
+    """All four die in one renewal, each at another point; the turns give each one every point."""
     network = StakingNetwork(tmp_path, PARAMS, {"renew_epochs": "5"})
+    points = [REGISTRATION_POINTS[(turn + n) % len(REGISTRATION_POINTS)] for n in range(COUNT)]
     try:
         await network.found(COUNT)
-        for number in range(COUNT):
-            crash = {"P2PSEQ_CRASH_AT": CRASHES[number]} if number in CRASHES else {}
-            network.start(number, crash)
+        for number, point in enumerate(points):
+            network.start(number, {CRASH_VARIABLE: f"{point}:1"})
         renewal = Renewal(network)
-        renewal.to_crash = set(CRASHES)
+        renewal.to_crash = set(range(COUNT))
         await renewal.followed(renewal.genesis.draft.anchor_height)
         founders = {record.consensus_key.hex() for record in renewal.genesis.founders}
         for _ in range((PARAMS.stake_epochs + 3) * PARAMS.blocks_per_epoch):
@@ -165,7 +167,12 @@ async def test_sequencers_that_crash_in_the_ceremony_renew_all_the_same(tmp_path
         members = await renewal.members(epoch)
         assert len(members) == COUNT
         assert not members & founders
-        for number in range(COUNT):
+        common = min(status["height"] for status in await renewal.statuses())
+        blocks = [await network.ask(n, f"/v1/blocks/{common}") for n in range(COUNT)]
+        assert len({(block["digest"], block["state_root"]) for block in blocks}) == 1
+        for number, point in enumerate(points):
+            reached = network.events(number, "crash_point_reached")
+            assert [event["point"] for event in reached] == [point]
             made = sorted(path.name for path in _home(network, number).glob("backups/*"))
             assert made[:1] == ["stake-1.json"]
     finally:
