@@ -1,8 +1,8 @@
 """Every way in which a proof can be wrong, for all verifiers.
 
-A verifier answers with nothing, or with `InvalidProof` and one of these reasons. Which reason is part
-of what the verifiers agree on: they check in the order of the protocol, and the first thing that is
-wrong is the answer.
+A verifier answers with nothing, or with `InvalidProof` and one of these reasons. Which reason is
+part of what the verifiers agree on: they check in the order of the protocol, and the first thing
+that is wrong is the answer.
 """
 
 from enum import StrEnum, unique
@@ -63,7 +63,7 @@ class Reason(StrEnum):
 
 
 class InvalidProof(Exception):
-    """A proof that proves nothing: why, and which part. Hostile bytes lead here and nowhere else."""
+    """A proof that proves nothing: why, and which part. Hostile bytes lead only here."""
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else str(reason))

@@ -1,9 +1,9 @@
 """What a proof is about: the side of a proof that people read.
 
 An AIR with its key says only "these tables satisfy these constraints". A statement says what that
-means: what each public value is, what is proven, what is not. It also derives the public interactions
-from the public values, so that no proof can bring its own. Statements are registered by name in
-`cython_core.chips`.
+means: what each public value is, what is proven, what is not. It also derives the public
+interactions from the public values, so that no proof can bring its own. Statements are registered
+by name in `cython_core.chips`.
 """
 
 from collections.abc import Sequence
