@@ -1,0 +1,13 @@
+/* Memory for many elements: aligned to a cache line, zero at first, huge pages where they help. */
+#ifndef P2PSEQ_FIELD_KB31_CELLS_H
+#define P2PSEQ_FIELD_KB31_CELLS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* `count` zeros, or NULL when out of memory. */
+uint32_t *kb31_cells_new(size_t count);
+/* `count` as it was given to kb31_cells_new; `cells` may be NULL. */
+void kb31_cells_free(uint32_t *cells, size_t count);
+
+#endif

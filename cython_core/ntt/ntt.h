@@ -1,0 +1,44 @@
+/*
+ * Number-theoretic transforms of one panel: `2^log` rows of 16 columns, canonical Montgomery form.
+ *
+ *     values on the subgroup, natural order   --ntt_inverse-->  coefficients, bit-reversed order
+ *     coefficients, bit-reversed order        --ntt_forward-->  values on a coset, natural order
+ *
+ * The order of the coefficients in between costs nothing that way: no pass permutes rows. Everything
+ * may be called from several threads at once, on different panels; nothing here needs the GIL.
+ */
+#ifndef P2PSEQ_NTT_NTT_H
+#define P2PSEQ_NTT_NTT_H
+
+#include <stdint.h>
+
+enum { NTT_LOG_MAX = 24 };
+
+/* Twiddle factors of one size. */
+struct ntt_plan;
+/* The code for one instruction set. */
+struct ntt_kernel;
+
+/* Made at the first call for a `log`, kept for ever. NULL when out of memory or log > NTT_LOG_MAX. */
+const struct ntt_plan *ntt_plan_get(uint32_t log);
+
+/* "scalar", "avx2" or "avx512"; NULL for another name and for what this build or CPU lacks. */
+const struct ntt_kernel *ntt_by_name(const char *name);
+/* The widest kernel that this CPU runs. */
+const struct ntt_kernel *ntt_best(void);
+
+/* Row r holds the values at g^r; afterwards row rev(i) holds coefficient i. In place. */
+void ntt_inverse(const struct ntt_kernel *kernel, const struct ntt_plan *plan, uint32_t *panel);
+
+/*
+ * Row rev(i) of `coefficients` holds coefficient i; row r of `values` receives the values at
+ * shift * g^r. `shift` is in Montgomery form and not zero. `values` may be `coefficients`; else
+ * they do not overlap.
+ */
+void ntt_forward(const struct ntt_kernel *kernel, const struct ntt_plan *plan,
+                 const uint32_t *coefficients, uint32_t shift, uint32_t *values);
+
+/* Row rev(r) of `to` becomes row r of `from`. They do not overlap. */
+void ntt_reverse_rows(const uint32_t *from, uint32_t log, uint32_t *to);
+
+#endif
