@@ -1,10 +1,11 @@
 """How many bits of security the proofs have: every error term, with the equation it comes from.
 
-The security that is computed is **proven**: it holds in the random-oracle model without conjectures
-about Reed-Solomon codes. Two regimes are known for the distance at which a word counts as a proof of
-a polynomial: up to half of the code's distance (unique decoding), and up to the Johnson bound. Both
-are valid for the same proof, so that the better one counts. What was once conjectured up to the
-capacity of the code is false (ePrint 2025/2046, 2025/2055) and is not computed.
+The security that is computed is **proven**: it holds in the random-oracle model without
+conjectures about Reed-Solomon codes. Two regimes are known for the distance at which a word counts
+as a proof of a polynomial: up to half of the code's distance (unique decoding), and up to the
+Johnson bound. Both are valid for the same proof, so that the better one counts. What was once
+conjectured up to the capacity of the code is false (ePrint 2025/2046, 2025/2055) and is not
+computed.
 
 Notation: q is the size of the challenge field, n the size of the evaluation domain, rho the rate,
 delta the distance, l the length of the list of polynomials that are that near to a word.
@@ -190,8 +191,8 @@ def johnson(instance: Instance, multiplicity: int) -> Regime:
 def _list_bits(instance: Instance, kept: float) -> float:
     """log2 of the length of the lists of columns that agree with a word on this part of it.
 
-    Columns have at most N + 1 coefficients. Their list is bounded by Johnson, 1 / (2 eta' sqrt(rho'))
-    with their rate; and by the sets of N + 1 points, each of which determines one.
+    Columns have at most N + 1 coefficients. Their list is bounded by Johnson with their rate,
+    1 / (2 eta' sqrt(rho')); and by the sets of N + 1 points, each of which determines one.
     """
     size = instance.height << instance.blowup_log
     bounds = []
