@@ -2,34 +2,24 @@
 
 b3_many_kernel b3_kernel_by_id(enum b3_kernel_id id)
 {
+    if (!isa_is_available((enum isa_id)id)) {
+        return NULL;
+    }
     switch (id) {
-    case B3_KERNEL_SCALAR:
-        return b3_many_scalar;
 #if defined(__x86_64__)
     case B3_KERNEL_AVX2:
-        return __builtin_cpu_supports("avx2") ? b3_many_avx2 : NULL;
+        return b3_many_avx2;
     case B3_KERNEL_AVX512:
-        /* The AVX-512 kernel hands short rests to the AVX2 kernel. */
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                       __builtin_cpu_supports("avx2")
-                   ? b3_many_avx512
-                   : NULL;
+        return b3_many_avx512;
 #endif
     default:
-        return NULL;
+        return b3_many_scalar;
     }
 }
 
 enum b3_kernel_id b3_best_kernel(void)
 {
-    int id;
-
-    for (id = B3_KERNEL_COUNT - 1; id > B3_KERNEL_SCALAR; id--) {
-        if (b3_kernel_by_id((enum b3_kernel_id)id) != NULL) {
-            return (enum b3_kernel_id)id;
-        }
-    }
-    return B3_KERNEL_SCALAR;
+    return (enum b3_kernel_id)isa_best();
 }
 
 void b3_many_contiguous(b3_many_kernel kernel, const uint32_t key[8], const uint8_t *messages,

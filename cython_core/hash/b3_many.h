@@ -11,14 +11,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "hash/isa.h"
+
 typedef void (*b3_many_kernel)(const uint32_t key[8], const uint8_t *const *messages,
                                uint8_t *const *outputs, size_t count);
 
 enum b3_kernel_id {
-    B3_KERNEL_SCALAR = 0,
-    B3_KERNEL_AVX2 = 1,
-    B3_KERNEL_AVX512 = 2,
-    B3_KERNEL_COUNT = 3,
+    B3_KERNEL_SCALAR = ISA_SCALAR,
+    B3_KERNEL_AVX2 = ISA_AVX2,
+    B3_KERNEL_AVX512 = ISA_AVX512,
 };
 
 void b3_many_scalar(const uint32_t key[8], const uint8_t *const *messages, uint8_t *const *outputs,
