@@ -58,8 +58,6 @@ class Reason(StrEnum):
     """The file around the proof is damaged, breaks a limit, or spells something in a second way."""
     UNKNOWN_STATEMENT = "unknown-statement"
     """No statement of this program has the name that the file says."""
-    WRONG_INTERACTIONS = "wrong-interactions"
-    """The file's public interactions are not those that the statement derives from its publics."""
 
 
 class InvalidProof(Exception):

@@ -2,22 +2,15 @@
 
 An AIR with its key says only "these tables satisfy these constraints". A statement says what that
 means: what each public value is, what is proven, what is not. It also derives the public
-interactions from the public values, so that no proof can bring its own. Statements are registered
-by name in `cython_core.chips`.
+interactions from the public values, so that no proof can bring its own. The
+statements of this program are `cython_core.chips.statements.STATEMENTS`, by name.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-
-class PublicInteraction(NamedTuple):
-    """A tuple that the verifier itself puts on a bus (docs/proofs.md, "Buses")."""
-
-    bus: int
-    multiplicity: int
-    """In the base field, so -1 is p - 1."""
-    values: tuple[int, ...]
+from cython_core.air.table import PublicInteraction
 
 
 class LabelledValue(NamedTuple):
