@@ -5,11 +5,12 @@ ships has at least `SECURITY_BITS` proven bits for the greatest AIR that the eng
 (`MAXIMAL`); a test computes them (`security.py` has the formulas). Sets for tests are not here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
 from cython_core.air.key import Parameters
+from cython_core.air.table import System
 from cython_core.stark.security import Security, Shape, security
 
 SECURITY_BITS: Final = 100
@@ -51,3 +52,24 @@ def preset_name(parameters: Parameters) -> str | None:
 def security_of(parameters: Parameters, shape: Shape = MAXIMAL) -> Security:
     """The proven security of a set for AIRs up to a shape."""
     return security(parameters, shape)
+
+
+def shape_of(system: System, heights: Sequence[int]) -> Shape:
+    """The shape of an AIR whose tables have these heights (logs)."""
+    greatest = max(heights)
+    rows = sum(
+        len(table.interactions) << height
+        for table, height in zip(system.tables, heights, strict=True)
+    )
+    return Shape(
+        height_log=greatest,
+        columns=sum(
+            table.main_width + table.preprocessed_width + table.auxiliary_width
+            for table in system.tables
+        ),
+        constraints=sum(
+            len(table.constraints) + (len(table.groups) + 3 if table.interactions else 0)
+            for table in system.tables
+        ),
+        interactions=-(-rows >> greatest),
+    )

@@ -40,6 +40,7 @@ COMMANDS: Final[dict[str, Command]] = {
         "p2p_seq.cli.stake:app", "The operator's bonds: what they are and how to get them back."
     ),
     "wallet": Command("p2p_seq.cli.wallet:app", "Coins on Bitcoin, an account on the ledger."),
+    "proof": Command("p2p_seq.cli.proof:app", "Proof files: what they say, whether it is proven."),
     "testnet": Command("p2p_seq.cli.testnet:app", "A whole network on this machine."),
     "version": Command("p2p_seq.cli.version:version", "Show what runs here."),
 }
