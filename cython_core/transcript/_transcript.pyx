@@ -11,7 +11,6 @@ from cython_core.transcript._transcript cimport (
     ISA_SCALAR,
     TRANSCRIPT_GRIND_BITS_MAX,
     TRANSCRIPT_LABEL_MAX,
-    Transcript,
     b3_stream,
     b3_stream_digest,
     b3_stream_start,
@@ -89,17 +88,17 @@ cdef class Stream:
         raise TypeError("a stream comes from Transcript.squeeze")
 
     def elements(self, Py_ssize_t count):
-        cdef Py_ssize_t index
-        return [transcript_element(&self.stream) for index in range(count)]
+        cdef Py_ssize_t _
+        return [transcript_element(&self.stream) for _ in range(count)]
 
     def extensions(self, Py_ssize_t count):
         return [tuple(self.elements(5)) for _ in range(count)]
 
     def indices(self, Py_ssize_t count, int log):
-        cdef Py_ssize_t index
+        cdef Py_ssize_t _
         if not 0 <= log <= 32:
             raise ValueError(f"an index has 0 to 32 bits, not {log}")
-        return [transcript_index(&self.stream, <uint32_t>log) for index in range(count)]
+        return [transcript_index(&self.stream, <uint32_t>log) for _ in range(count)]
 
 
 cdef class Transcript:
