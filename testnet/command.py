@@ -31,6 +31,7 @@ from testnet.launch import (
     bitcoin_of,
     check_plan,
     describe,
+    ended_at_once,
     fund_dev_wallets,
     keep_active,
     mine_by_clock,
@@ -195,12 +196,7 @@ class _Launcher:
     def _check_processes(self) -> None:
         for record in require_state(self._plan.folder).processes:
             if not is_running(record) and record.name not in self._crashes:
-                lines = Path(record.log).read_text(encoding="utf-8", errors="replace").splitlines()
-                raise OperatorError(
-                    f"{record.name} ended at once",
-                    " ".join(lines[-3:]) or "it said nothing",
-                    f"see {record.log}",
-                )
+                raise ended_at_once(record)
 
     async def _show(self, watch: Watch) -> None:
         """A live table on a terminal, else a line now and then."""

@@ -199,10 +199,32 @@ async def put_up(plan: Plan, say: Say, crashes: Mapping[str, str] | None = None)
         environments = {name: {CRASH_VARIABLE: point} for name, point in (crashes or {}).items()}
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_start_sequencers, template, plan, environments, say)
+            founded = trio.CancelScope()
+            if plan.bitcoin_url is None:
+                nursery.start_soon(fail_when_ended, state.process(BITCOIN), founded)
             genesis = await _found(bitcoin, faucet, params, founders)
+            founded.cancel()
     finally:
         template.abandon()
     return Testnet(plan, params, genesis, bitcoin, faucet)
+
+
+def ended_at_once(record: ProcessRecord) -> OperatorError:
+    """The error for a process that is needed and gone, in its own last words."""
+    lines = Path(record.log).read_text(encoding="utf-8", errors="replace").splitlines()
+    return OperatorError(
+        f"{record.name} ended at once",
+        " ".join(line.strip() for line in lines[-3:]) or "it said nothing",
+        f"see {record.log}",
+    )
+
+
+async def fail_when_ended(record: ProcessRecord, founded: trio.CancelScope) -> None:
+    """Raises OperatorError when a process ends before the network is founded."""
+    with founded:
+        while is_running(record):  # noqa: ASYNC110 - a process has no event to wait for
+            await trio.sleep(0.1)
+        raise ended_at_once(record)
 
 
 async def _start_sequencers(

@@ -1,15 +1,16 @@
 """Testnets as a user starts them: the program in processes of its own, found by their folder."""
 
+import fcntl
 import json
-import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,11 +20,23 @@ BLOCK_INTERVAL = "1"
 STARTUP_PATIENCE_S = 90.0
 
 
+_claims: list[IO[bytes]] = []
+"""Locked files: a range that was given out stays this process's until it ends."""
+
+
 def free_port_base() -> int:
-    """The first port of a range that nobody uses now."""
-    for base in range(23_000 + os.getpid() % 50 * 100, 60_000, 100):
+    """The first port of a range that nobody uses, and that no other test run will take."""
+    for base in range(23_000, 32_000, 100):
+        claim = (Path(tempfile.gettempdir()) / f"p2pseq-test-ports-{base}").open("wb")
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            claim.close()
+            continue
         if all(_is_free(base + offset) for offset in (*range(8), 43, *range(45, 53))):
+            _claims.append(claim)
             return base
+        claim.close()
     raise RuntimeError("no free ports")
 
 

@@ -14,7 +14,7 @@ from p2p_seq.protocol.errors import OperatorError
 from p2p_seq.protocol.types import Hash32, Sats
 from p2p_seq.wallet.orders import LedgerChain
 from testnet.command import UpOptions, run_up
-from testnet.launch import Plan, check_plan, take_down
+from testnet.launch import Plan, check_plan, fail_when_ended, take_down
 from testnet.layout import NODES_MAX, Layout
 from testnet.logs import print_logs
 from testnet.processes import is_running, send, spawn, start_time, stop, wait_gone
@@ -201,3 +201,33 @@ def test_ring_transfers_return_what_they_send() -> None:
     recipients = [order[50:82] for order in orders]
     assert sorted(senders) == sorted(recipients)
     assert all(sender != recipient for sender, recipient in zip(senders, recipients, strict=True))
+
+
+async def test_a_bitcoin_node_that_cannot_start_is_reported_in_its_own_words(
+    tmp_path: Path,
+) -> None:
+    """As when another program takes its port between the check and the start."""
+    record = sleeper(tmp_path, "import sys; sys.exit('error: port 1 is busy\\n  do: wait')")
+    spawn(record)
+    with trio.fail_after(10), pytest.raises(OperatorError) as caught:
+        await fail_when_ended(record, trio.CancelScope())
+    assert (caught.value.what, caught.value.why, caught.value.do) == (
+        "sleeper ended at once",
+        "error: port 1 is busy do: wait",
+        f"see {record.log}",
+    )
+
+
+async def test_a_process_that_lives_until_the_end_of_the_start_is_watched_no_more(
+    tmp_path: Path,
+) -> None:
+    record, founded = sleeper(tmp_path), trio.CancelScope()
+    spawn(record)
+    try:
+        with trio.fail_after(10):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(fail_when_ended, record, founded)
+                await trio.sleep(0.2)
+                founded.cancel()
+    finally:
+        await stop([record])
