@@ -24,8 +24,7 @@ from cython_core.field._reference import (
 )
 from cython_core.stark.opened import Layout, Source
 
-Row = Sequence[int]
-Rows = Mapping[tuple[Source, int], Mapping[int, Row]]
+OpenedRows = Mapping[tuple[Source, int], Mapping[int, Sequence[int]]]
 """Opened rows, by commitment and matrix, then by the row's number in bit-reversed order."""
 
 LIMB_BITS: Final = 96
@@ -99,7 +98,7 @@ class DeepQuotient:
             )
         self._constants = tuple(constants)
 
-    def at(self, position: int, rows: Rows) -> Extension:
+    def at(self, position: int, rows: OpenedRows) -> Extension:
         """F at the point of a position below 4N. Its rows must be among those opened."""
         x = pow(self._generator, bit_reverse(position, self._domain_log), P)
         total = XZERO
@@ -110,7 +109,7 @@ class DeepQuotient:
         return total
 
 
-def _dot(parts: Iterable[_Part], position: int, rows: Rows) -> int:
+def _dot(parts: Iterable[_Part], position: int, rows: OpenedRows) -> int:
     total = 0
     for part in parts:
         row = rows[part.source, part.matrix][position >> part.row_shift]
