@@ -67,7 +67,7 @@ def values_table() -> Table:
 
     Selectors are not 0 and 1 on the rows, so that the first row is marked by a column.
     """
-    air = Air(Table("values", 4))
+    air = Air(Table("values", 4, 0, 1))
     value, marked, first, square = (air.main(i) for i in range(4))
     even = air.periodic((1, 0))
     air.require(
