@@ -1,0 +1,222 @@
+"""The verifier in plain Python: accepts what the page's prover makes, and nothing near it."""
+
+import ast
+import random
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from cython_core.air.key import key_digest
+from cython_core.air.table import MODULUS, PublicInteraction
+from cython_core.stark.errors import InvalidProof, Reason
+from cython_core.stark.verifier import verify
+from tests.support.reference_air import decode as decode_reference_key
+from tests.support.reference_systems import Case, cases
+
+ROOT = Path(__file__).resolve().parents[3]
+NAMES = [f"{number}-{case.name}" for number, case in enumerate(cases())]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """All arguments of a verifier."""
+
+    key: bytes
+    publics: tuple[int, ...]
+    interactions: tuple[PublicInteraction, ...]
+    context: bytes
+    proof: bytes
+
+    def reason(self) -> Reason | None:
+        try:
+            verify(self.key, self.publics, self.interactions, self.context, self.proof)
+        except InvalidProof as error:
+            return error.reason
+        return None
+
+
+@cache
+def proven(number: int) -> Claim:
+    case: Case = cases()[number]
+    interactions = tuple(
+        PublicInteraction(i.bus, i.multiplicity, i.elements) for i in case.interactions
+    )
+    return Claim(case.key, case.publics, interactions, case.context, case.prove())
+
+
+@pytest.fixture(params=range(len(NAMES)), ids=NAMES)
+def claim(request: pytest.FixtureRequest) -> Claim:
+    return proven(request.param)
+
+
+def flipped(proof: bytes, position: int, bits: int = 1) -> bytes:
+    return proof[:position] + bytes([proof[position] ^ bits]) + proof[position + 1 :]
+
+
+def test_accepts_valid_proofs(claim: Claim) -> None:
+    assert claim.reason() is None
+
+
+def test_any_byte_changed(claim: Claim) -> None:
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    randomness, proof = random.Random(seed), claim.proof
+    count = min(len(proof), 250)
+    for position in {*range(64), *randomness.sample(range(len(proof)), count)}:
+        changed = flipped(proof, position, 1 << randomness.randrange(8))
+        assert replace(claim, proof=changed).reason() is not None, position
+
+
+def test_every_byte_of_a_small_proof_changed() -> None:
+    claim = proven(1)
+    for position in range(len(claim.proof)):
+        changed = flipped(claim.proof, position, 1 + position % 255)
+        assert replace(claim, proof=changed).reason() is not None, position
+
+
+def test_every_truncation(claim: Claim) -> None:
+    for length in range(0, len(claim.proof), 1 + len(claim.proof) // 400):
+        shorter = replace(claim, proof=claim.proof[:length])
+        assert shorter.reason() in {Reason.TRUNCATED}, length
+
+
+def test_something_behind_the_proof(claim: Claim) -> None:
+    for extra in (b"\0", b"\xff", bytes(32), claim.proof):
+        assert replace(claim, proof=claim.proof + extra).reason() is Reason.TRAILING_BYTES
+
+
+def test_splices_of_two_proofs() -> None:
+    randomness, first = random.Random(7), proven(2)
+    other_case = replace(cases()[2], context=b"somebody else")
+    second = replace(first, context=other_case.context, proof=other_case.prove())
+    assert second.reason() is None
+    for _ in range(60):
+        cut = randomness.randrange(44, min(len(first.proof), len(second.proof)))
+        spliced = first.proof[:cut] + second.proof[cut:]
+        for claim in (first, second):
+            if spliced not in {first.proof, second.proof}:
+                assert replace(claim, proof=spliced).reason() is not None
+
+
+def test_elements_that_are_not_canonical() -> None:
+    claim = proven(0)
+    randomness, seen = random.Random(3), set()
+    for _ in range(200):
+        at = randomness.randrange(45, len(claim.proof) - 4)
+        word = struct.pack("<I", MODULUS + randomness.randrange(1 << 24))
+        changed = claim.proof[:at] + word + claim.proof[at + 4 :]
+        seen.add(replace(claim, proof=changed).reason())
+    assert None not in seen
+    assert Reason.NOT_CANONICAL in seen
+
+
+def test_other_claims() -> None:
+    claim = proven(2)
+    publics, interactions = claim.publics, claim.interactions
+    first = interactions[0]
+    more = first._replace(elements=(*first.elements, 0))
+    over = first._replace(elements=(MODULUS, *first.elements[1:]))
+    moved = first._replace(elements=((first.elements[0] + 1) % MODULUS, *first.elements[1:]))
+    for changed, reason in (
+        (replace(claim, publics=publics[:-1]), Reason.BAD_PUBLICS),
+        (replace(claim, publics=(*publics, 0)), Reason.BAD_PUBLICS),
+        (replace(claim, publics=(MODULUS, *publics[1:])), Reason.BAD_PUBLICS),
+        (replace(claim, publics=(-1, *publics[1:])), Reason.BAD_PUBLICS),
+        (replace(claim, interactions=(first._replace(bus=2),)), Reason.BAD_INTERACTIONS),
+        (replace(claim, interactions=(first._replace(bus=-1),)), Reason.BAD_INTERACTIONS),
+        (replace(claim, interactions=(more,)), Reason.BAD_INTERACTIONS),
+        (replace(claim, interactions=(over,)), Reason.BAD_INTERACTIONS),
+        (
+            replace(claim, interactions=(first._replace(multiplicity=-1),)),
+            Reason.BAD_INTERACTIONS,
+        ),
+        (replace(claim, context=bytes(1025)), Reason.BAD_CONTEXT),
+        # Bound by the transcript alone: the challenges are others, and the buses do not balance.
+        (replace(claim, publics=((publics[0] + 1) % MODULUS, *publics[1:])), None),
+        (replace(claim, interactions=interactions[::-1]), None),
+        (replace(claim, interactions=interactions[:1]), None),
+        (replace(claim, interactions=(moved, *interactions[1:])), None),
+        (replace(claim, context=b""), None),
+        (replace(claim, context=claim.context + b"\0"), None),
+    ):
+        found = changed.reason()
+        assert found is (reason or Reason.UNBALANCED_BUSES)
+
+
+def test_the_head_of_the_proof() -> None:
+    claim = proven(2)
+    proof = claim.proof
+    count = len(decode_reference_key(claim.key).tables)
+    for position, reason in (
+        (0, Reason.BAD_MAGIC),
+        (4, Reason.BAD_MAGIC),
+        (8, Reason.WRONG_KEY),
+        (39, Reason.WRONG_KEY),
+        *((40 + table, Reason.BAD_HEIGHT) for table in range(count)),
+    ):
+        assert replace(claim, proof=flipped(proof, position, 0x80)).reason() is reason
+
+
+def test_another_key_with_its_digest_put_into_the_proof() -> None:
+    claim = proven(0)
+    # Fewer queries: the first parameter that a cheat would change.
+    assert struct.unpack_from("<I", claim.key, 12) == (5,)
+    key = claim.key[:12] + struct.pack("<I", 1) + claim.key[16:]
+    assert replace(claim, key=key).reason() is Reason.WRONG_KEY
+    proof = claim.proof[:8] + key_digest(key) + claim.proof[40:]
+    assert replace(claim, key=key, proof=proof).reason() not in {None, Reason.WRONG_KEY}
+
+
+def test_keys_that_are_none() -> None:
+    claim = proven(2)
+    randomness, reasons = random.Random(5), set()
+    for _ in range(600):
+        key = flipped(claim.key, randomness.randrange(len(claim.key)), 1 << randomness.randrange(8))
+        proof = claim.proof[:8] + key_digest(key) + claim.proof[40:]
+        reasons.add(replace(claim, key=key, proof=proof).reason())
+    assert None not in reasons
+    assert Reason.BAD_KEY in reasons
+    for length in range(0, len(claim.key), 7):
+        assert replace(claim, key=claim.key[:length]).reason() is Reason.BAD_KEY
+    assert replace(claim, key=claim.key + b"\0").reason() is Reason.BAD_KEY
+
+
+def test_random_bytes_are_no_proof() -> None:
+    claim, randomness = proven(3), random.Random(11)
+    head = claim.proof[:44]
+    for _ in range(300):
+        noise = randomness.randbytes(randomness.randrange(8_000))
+        for proof in (noise, head + noise, head + bytes(len(noise))):
+            assert replace(claim, proof=proof).reason() is not None
+
+
+def imported_modules(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def reached(start: str, keep: Callable[[str], bool]) -> set[str]:
+    found: set[str] = set()
+    waiting = [start]
+    while waiting:
+        name = waiting.pop()
+        if name in found or not keep(name):
+            continue
+        found.add(name)
+        file = ROOT / (name.replace(".", "/") + ".py")
+        assert file.is_file(), f"{name} is no module in plain Python"
+        waiting += imported_modules(file)
+    return found
+
+
+def test_the_verifier_needs_nothing_compiled() -> None:
+    modules = reached("cython_core.stark.verifier", lambda name: name.startswith("cython_core."))
+    assert "cython_core.field._reference" in modules
+    assert not {name for name in modules if "prover" in name}
