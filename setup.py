@@ -5,9 +5,14 @@ that a room's extensions are linked with stand in `cython_core/<room>/sources.tx
 the repository root per line, for every extension of the room, or only for `_<name>` when the line
 reads `_<name>: path`. `#` starts a comment. The C that Cython writes goes to build/cython, so that
 it never stands next to sources.
+
+Tables of constraints are compiled too: `cython_core.chips.shipped_systems` lists the systems, the
+C for their tables goes to build/generated and is linked into `cython_core.air._generated`. Both run
+in plain Python before any extension is built.
 """
 
 import copy
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -25,12 +30,16 @@ WITHOUT_EXTENSIONS = "P2PSEQ_WITHOUT_EXTENSIONS"
 COMPILE_ARGS = ["-O3", "-std=c11", "-Wall", "-Wextra", "-fvisibility=hidden"]
 GENERATED_CODE_ARGS = ["-Wno-unused-parameter", "-Wno-missing-field-initializers"]
 """What Cython itself writes would warn about; hand-written C is checked by its own tests."""
+GENERATED = "build/generated"
+GENERATED_MODULE = "cython_core.air._generated"
 
 
 class BuildExtensions(build_ext):
     """Gives each extension its own object folder: two rooms may share a C file, built at once."""
 
     def build_extension(self, ext: Extension) -> None:
+        if ext.name == GENERATED_MODULE:
+            add_generated_sources(ext)
         private = copy.copy(self)
         private.build_temp = str(Path(self.build_temp) / ext.name)
         build_ext.build_extension(private, ext)
@@ -57,6 +66,17 @@ def listed_sources(room: Path, name: str) -> list[str]:
             sys.exit(f"{listing.relative_to(ROOT)}: there is no file {source}")
         sources.append(source)
     return sources
+
+
+def add_generated_sources(extension: Extension) -> None:
+    """Writes the C for the tables of all shipped systems, and has it compiled."""
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    systems = importlib.import_module(f"{CORE}.chips").shipped_systems()
+    codegen = importlib.import_module(f"{CORE}.air.codegen")
+    for path in codegen.write_sources(systems, ROOT / GENERATED):
+        name = str(path.relative_to(ROOT))
+        (extension.sources if path.suffix == ".c" else extension.depends).append(name)
 
 
 def extensions() -> list[Extension]:
