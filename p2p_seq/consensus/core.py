@@ -221,16 +221,24 @@ class Simplex:
                 continue
             state.wanted.discard(block.digest)
             if block.view <= state.tree.tip_view:
-                if state.certificates.final_view < state.tree.tip_view:
-                    continue  # the best base known here is an ancestor of a synchronised tip
-                self._declare_fork(state.certificates.final)
-                return
+                if self._lies_on_the_way_to_finality(block.digest):
+                    self._declare_fork(state.certificates.final)
+                    return
+                continue  # it was wanted as a base, and the tip has passed it
             state.tree.add(block)
             final = state.certificates.final
             following = state.tree.path(final.statement.block) if final else None
             if isinstance(following, Missing):
                 state.wanted.add(following.digest)
             self._adopt_certified(block.digest)
+
+    def _lies_on_the_way_to_finality(self, digest: Hash32) -> bool:
+        """Whether the highest finality rests on this block, of which the tip knows nothing."""
+        final = self.state.certificates.final
+        if final is None or final.view < self.state.tree.tip_view:
+            return False  # the tip was synchronised beyond it
+        way = self.state.tree.path(final.statement.block)
+        return isinstance(way, Missing) and way.digest == digest
 
     def _adopt_certified(self, digest: Hash32) -> None:
         """A fetched block that is notarized stands for the proposal that was missed."""

@@ -40,6 +40,7 @@ from p2p_seq.consensus.types import (
     BuildBlock,
     CancelTimer,
     CastVote,
+    CertificateRecord,
     CertificatesReceived,
     CertificatesRequested,
     Effect,
@@ -55,6 +56,7 @@ from p2p_seq.consensus.types import (
     Proposal,
     ProposalReceived,
     ProposalRecord,
+    Record,
     SendTo,
     SetTimer,
     Start,
@@ -191,7 +193,7 @@ class ConsensusService:
         self._core = Simplex.restore(
             instance,
             self._timers,
-            self._chain.store.records(epoch),
+            self._records(epoch, final.header.height if inside else None),
             own,
             final.digest if inside else None,
             final.header.view if inside else ROOT_VIEW,
@@ -214,6 +216,18 @@ class ConsensusService:
         )
         self._feed(Start())
         self._update_work()
+
+    def _records(self, epoch: Epoch, tip: BlockHeight | None) -> list[Record]:
+        """What was durable of an epoch, with the finality of the tip.
+
+        A tip that came from a peer is final by a certificate that consensus has not seen: without
+        it the instance would stand on what was final when this node went down.
+        """
+        records = self._chain.store.records(epoch)
+        certificate = None if tip is None else self._chain.store.certificate(tip)
+        if certificate is not None:
+            records.append(CertificateRecord(Certificate.decode(certificate)))
+        return records
 
     def _remember_unheard(self) -> None:
         """Who was silent in the instance that ends: nobody waits for them anew in every epoch."""

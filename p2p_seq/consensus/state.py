@@ -127,6 +127,9 @@ class InstanceState:
         live = {proposal.block.digest for proposal in self.proposals.values()}
         self.verdicts = {key: verdict for key, verdict in self.verdicts.items() if key in live}
         self.judging &= live
+        bases = {item.statement.block for item in self.certificates.notarized.values()}
+        self.wanted &= bases
+        self.requested &= bases
 
 
 def restore_state(

@@ -443,6 +443,50 @@ def test_a_final_ancestor_of_a_synchronised_tip_is_no_fork(own: int) -> None:
     assert [item.blocks for item in of(effects, Finalized)] == [(following.digest,)]
 
 
+def test_a_wanted_ancestor_that_comes_after_the_finality_of_the_tip_is_no_fork() -> None:
+    """A leader wanted the base that it knew of; the tip's finality overtakes the block."""
+    node = make(3)
+    blocks = [block("a", 1)]
+    for view in range(2, 4):
+        blocks.append(block(f"b{view}", view, blocks[-1].digest))
+    node.core = Simplex.restore(
+        node.instance, TimerConfig(), node.records, node.voted, blocks[2].digest, View(3)
+    )
+    node.feed(Start())
+    lower = certificate(MEMBERS, finalize(blocks[0]), (0, 1, 2))
+    node.feed(CertificatesReceived(0, (lower,)))
+    effects = node.feed(TimerFired(STANDSTILL))  # the leader of view 4 asks for its base again
+    assert blocks[0].digest in {effect.digest for effect in of(effects, FetchBlock)}
+    node.feed(CertificatesReceived(0, (certificate(MEMBERS, finalize(blocks[2]), (0, 1, 2)),)))
+    assert not of(node.feed(BlocksFetched((blocks[0],))), ForkDetected)
+    assert not node.core.forked
+    following = block("c", 4, blocks[2].digest)
+    node.feed(BlockBuilt(following))
+    effects = node.feed(
+        CertificatesReceived(0, (certificate(MEMBERS, finalize(following), (0, 1, 2)),))
+    )
+    assert [item.blocks for item in of(effects, Finalized)] == [(following.digest,)]
+
+
+def test_a_notarized_block_that_comes_after_another_became_final_is_no_fork() -> None:
+    """View 1 was notarized and nullified; a view that skips it is final when its block arrives."""
+    node = make(2)
+    beside, final = block("a", 1), block("b", 2)
+    node.feed(CertificatesReceived(0, (certificate(MEMBERS, notarize(beside), (0, 1, 3)),)))
+    third = block("x", 2, beside.digest)
+    effects = node.feed(ProposalReceived(proposal(third, base=1)))
+    assert [effect.digest for effect in of(effects, FetchBlock)] == [beside.digest]
+    node.feed(CertificatesReceived(0, (certificate(MEMBERS, null(1), (0, 1, 3)),)))
+    node.core.state.tree.add(final)
+    effects = node.feed(
+        CertificatesReceived(0, (certificate(MEMBERS, finalize(final), (0, 1, 3)),))
+    )
+    assert [item.blocks for item in of(effects, Finalized)] == [(final.digest,)]
+    assert not of(node.feed(BlocksFetched((beside,))), ForkDetected)
+    assert not node.core.forked
+    assert not node.core.state.wanted, "nobody asks for it again"
+
+
 def test_crash_between_certificate_and_vote_makes_up_for_the_vote() -> None:
     node = make(3)
     first = block("a", 1)
