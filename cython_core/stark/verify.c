@@ -73,6 +73,17 @@ size_t stark_verify_memory(const uint8_t *key, size_t length)
     return arena.used;
 }
 
+uint32_t stark_verify_buses(const uint8_t *key, size_t length, uint32_t widths[STARK_BUS_COUNT_MAX])
+{
+    struct stark_key read;
+
+    if (stark_key_read(&read, key, length) != STARK_VALID) {
+        return 0;
+    }
+    memcpy(widths, read.bus_widths, sizeof read.bus_widths);
+    return read.bus_count;
+}
+
 static enum stark_status read_claim(struct stark_run *run, const struct stark_claim *claim)
 {
     uint32_t count = run->key.public_count;
@@ -240,12 +251,10 @@ static enum stark_status read_values(struct stark_run *run)
     return STARK_VALID;
 }
 
-/* Steps 4 and 5: sum_t C_t = (Q_0 + zeta^N Q_1) (zeta^N - 1). */
+/* Steps 4 and 5. */
 static enum stark_status check_constraints(struct stark_run *run)
 {
     struct transcript_stream coefficients, point;
-    kb31x one = kb31x_from_base(KB31_ONE), sum = {{0}}, quotient;
-    const kb31x *columns;
 
     run->quotient_root = stark_take(&run->proof, STARK_DIGEST_BYTES);
     if (run->quotient_root == NULL) {
@@ -255,19 +264,9 @@ static enum stark_status check_constraints(struct stark_run *run)
     transcript_absorb(&run->transcript, "quotient", run->quotient_root, STARK_DIGEST_BYTES);
     transcript_squeeze(&run->transcript, "point", &point);
     run->zeta = stark_challenge(&point);
-    run->zeta_n = stark_square(run->zeta, run->height_log);
-    if (kb31x_equal(stark_square(run->zeta_n, STARK_BLOWUP_LOG), one)) {
-        return STARK_BAD_POINT;
-    }
+    STARK_TRY(stark_check_point(run));
     STARK_TRY(read_values(run));
-    for (uint32_t i = 0; i < run->key.table_count; i++) {
-        sum = kb31x_add(sum, stark_combine_constraints(run, i, &coefficients));
-    }
-    columns = run->values + run->quotient_place;
-    quotient = kb31x_mul(run->zeta_n, stark_compose(columns + KB31_EXTENSION));
-    quotient = kb31x_add(quotient, stark_compose(columns));
-    quotient = kb31x_mul(quotient, kb31x_sub(run->zeta_n, one));
-    return kb31x_equal(sum, quotient) ? STARK_VALID : STARK_CONSTRAINTS;
+    return stark_check_identity(run, &coefficients);
 }
 
 /* Step 6: a coefficient for each value. */

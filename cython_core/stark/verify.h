@@ -67,6 +67,14 @@ const char *stark_status_name(enum stark_status status);
 /* Memory that proofs under this key need, in bytes; 0 if these bytes are no key. */
 size_t stark_verify_memory(const uint8_t *key, size_t length);
 
+/*
+ * Widths of the key's buses, for callers that put public interactions into bytes; returns how many
+ * buses there are, none if these bytes are no key.
+ */
+enum { STARK_BUS_COUNT_MAX = 64 };
+uint32_t stark_verify_buses(const uint8_t *key, size_t length,
+                            uint32_t widths[STARK_BUS_COUNT_MAX]);
+
 /* `memory` is aligned to 8 bytes and has no state: it may be used again for another claim. */
 enum stark_status stark_verify(const struct stark_claim *claim, void *memory, size_t memory_bytes);
 

@@ -1,6 +1,7 @@
 #include "stark/verify_air.h"
 
-struct stark_point stark_point_of(const struct stark_run *run, uint32_t log)
+/* zeta lies outside of the domain, so that no denominator is zero. */
+static struct stark_point point_of(const struct stark_run *run, uint32_t log)
 {
     struct stark_point point;
     kb31x one = kb31x_from_base(KB31_ONE);
@@ -101,7 +102,7 @@ static kb31x evaluate_leaf(const struct stark_run *run, uint32_t index, const ui
     }
 }
 
-void stark_evaluate_nodes(struct stark_run *run, uint32_t index, const struct stark_point *point)
+static void evaluate_nodes(struct stark_run *run, uint32_t index, const struct stark_point *point)
 {
     const struct stark_verify_table *table = &run->key.tables[index];
     kb31x *nodes = run->scratch.nodes;
@@ -125,4 +126,46 @@ void stark_evaluate_nodes(struct stark_run *run, uint32_t index, const struct st
             nodes[i] = evaluate_leaf(run, index, node, point);
         }
     }
+}
+
+static kb31x combine_constraints(struct stark_run *run, uint32_t index,
+                                 struct transcript_stream *coefficients)
+{
+    const struct stark_verify_table *table = &run->key.tables[index];
+    struct stark_point point = point_of(run, run->heights[index]);
+    kb31x combination = {{0}};
+
+    evaluate_nodes(run, index, &point);
+    for (uint32_t i = 0; i < table->constraint_count; i++) {
+        stark_add_constraint(&combination, coefficients,
+                             run->scratch.nodes[stark_word(table->constraints, i)]);
+    }
+    if (stark_has_buses(table)) {
+        stark_combine_buses(run, index, &point, coefficients, &combination);
+    }
+    return combination;
+}
+
+enum stark_status stark_check_point(struct stark_run *run)
+{
+    kb31x one = kb31x_from_base(KB31_ONE);
+
+    run->zeta_n = stark_square(run->zeta, run->height_log);
+    return kb31x_equal(stark_square(run->zeta_n, STARK_BLOWUP_LOG), one) ? STARK_BAD_POINT
+                                                                         : STARK_VALID;
+}
+
+enum stark_status stark_check_identity(struct stark_run *run,
+                                       struct transcript_stream *coefficients)
+{
+    const kb31x *columns = run->values + run->quotient_place;
+    kb31x one = kb31x_from_base(KB31_ONE), sum = {{0}}, quotient;
+
+    for (uint32_t i = 0; i < run->key.table_count; i++) {
+        sum = kb31x_add(sum, combine_constraints(run, i, coefficients));
+    }
+    quotient = kb31x_mul(run->zeta_n, stark_compose(columns + KB31_EXTENSION));
+    quotient = kb31x_add(quotient, stark_compose(columns));
+    quotient = kb31x_mul(quotient, kb31x_sub(run->zeta_n, one));
+    return kb31x_equal(sum, quotient) ? STARK_VALID : STARK_CONSTRAINTS;
 }

@@ -10,12 +10,6 @@ struct stark_point {
     uint32_t log;
 };
 
-/* zeta lies outside of the domain, so that no denominator is zero. */
-struct stark_point stark_point_of(const struct stark_run *run, uint32_t log);
-
-/* All nodes of the table at the point, into the run's scratch. */
-void stark_evaluate_nodes(struct stark_run *run, uint32_t table, const struct stark_point *point);
-
 /* Public interactions: every bus exists, elements are canonical, nothing is missing or follows. */
 enum stark_status stark_check_interactions(const struct stark_key *key, const uint8_t *encoded,
                                            size_t length);
@@ -28,8 +22,22 @@ enum stark_status stark_count_interactions(const struct stark_run *run,
 enum stark_status stark_check_balance(const struct stark_run *run,
                                       const uint8_t *public_interactions);
 
-/* The combination of all constraints of a table, those of its buses included. */
-kb31x stark_combine_constraints(struct stark_run *run, uint32_t table,
-                                struct transcript_stream *coefficients);
+/* Adds one constraint's value, with the next coefficient. */
+static inline void stark_add_constraint(kb31x *combination, struct transcript_stream *coefficients,
+                                        kb31x value)
+{
+    *combination = kb31x_add(*combination, kb31x_mul(stark_challenge(coefficients), value));
+}
+
+/* Adds the constraints of a table's auxiliary columns. Its nodes have been evaluated. */
+void stark_combine_buses(struct stark_run *run, uint32_t table, const struct stark_point *point,
+                         struct transcript_stream *coefficients, kb31x *combination);
+
+/* That zeta lies outside of the domain; zeta^N is kept. */
+enum stark_status stark_check_point(struct stark_run *run);
+
+/* sum_t C_t = (Q_0 + zeta^N Q_1) (zeta^N - 1), with the coefficients of step 4. */
+enum stark_status stark_check_identity(struct stark_run *run,
+                                       struct transcript_stream *coefficients);
 
 #endif

@@ -102,12 +102,6 @@ enum stark_status stark_check_balance(const struct stark_run *run,
     return kb31x_is_zero(numerator) ? STARK_VALID : STARK_UNBALANCED_BUSES;
 }
 
-/* Adds one constraint's value, with the next coefficient. */
-static void add_constraint(kb31x *combination, struct transcript_stream *coefficients, kb31x value)
-{
-    *combination = kb31x_add(*combination, kb31x_mul(stark_challenge(coefficients), value));
-}
-
 /* Multiplicity and denominator of each interaction, from the nodes. */
 static void evaluate_fractions(struct stark_run *run, const struct stark_verify_table *table)
 {
@@ -150,8 +144,8 @@ static kb31x evaluate_group(const struct stark_scratch *scratch, const uint8_t *
     return value;
 }
 
-static void combine_buses(struct stark_run *run, uint32_t index, const struct stark_point *point,
-                          struct transcript_stream *coefficients, kb31x *combination)
+void stark_combine_buses(struct stark_run *run, uint32_t index, const struct stark_point *point,
+                         struct transcript_stream *coefficients, kb31x *combination)
 {
     const struct stark_verify_table *table = &run->key.tables[index];
     const kb31x *auxiliary = run->values + run->places[index].auxiliary;
@@ -164,33 +158,16 @@ static void combine_buses(struct stark_run *run, uint32_t index, const struct st
         kb31x phi = stark_compose(auxiliary);
 
         phis = kb31x_add(phis, phi);
-        add_constraint(combination, coefficients,
-                       evaluate_group(&run->scratch, group + 4, count, phi));
+        stark_add_constraint(combination, coefficients,
+                             evaluate_group(&run->scratch, group + 4, count, phi));
         group += 4 * (1 + (size_t)count);
     }
     sum = stark_compose(auxiliary);
     next = stark_compose(auxiliary + KB31_EXTENSION);
-    add_constraint(combination, coefficients, kb31x_mul(point->first, sum));
+    stark_add_constraint(combination, coefficients, kb31x_mul(point->first, sum));
     sum = kb31x_add(sum, phis);
-    add_constraint(combination, coefficients, kb31x_mul(point->transition, kb31x_sub(next, sum)));
+    stark_add_constraint(combination, coefficients,
+                         kb31x_mul(point->transition, kb31x_sub(next, sum)));
     sum = kb31x_sub(sum, run->terminals[index]);
-    add_constraint(combination, coefficients, kb31x_mul(point->last, sum));
-}
-
-kb31x stark_combine_constraints(struct stark_run *run, uint32_t index,
-                                struct transcript_stream *coefficients)
-{
-    const struct stark_verify_table *table = &run->key.tables[index];
-    struct stark_point point = stark_point_of(run, run->heights[index]);
-    kb31x combination = {{0}};
-
-    stark_evaluate_nodes(run, index, &point);
-    for (uint32_t i = 0; i < table->constraint_count; i++) {
-        add_constraint(&combination, coefficients,
-                       run->scratch.nodes[stark_word(table->constraints, i)]);
-    }
-    if (stark_has_buses(table)) {
-        combine_buses(run, index, &point, coefficients, &combination);
-    }
-    return combination;
+    stark_add_constraint(combination, coefficients, kb31x_mul(point->last, sum));
 }

@@ -88,6 +88,16 @@ static inline kb31x stark_load_extension(const uint8_t *bytes)
     return element;
 }
 
+/* Under the address sanitizer, what lies between two pieces of memory may not be touched. */
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+enum { STARK_GAP_BYTES = 64 };
+#define STARK_POISON(bytes, count) ASAN_POISON_MEMORY_REGION(bytes, count)
+#else
+enum { STARK_GAP_BYTES = 0 };
+#define STARK_POISON(bytes, count) ((void)(bytes))
+#endif
+
 /* Memory that is only ever given out. Without a base it gives nothing, and counts. */
 struct stark_arena {
     uint8_t *base;
@@ -97,10 +107,14 @@ struct stark_arena {
 /* Aligned to 8 bytes, or NULL. `count * size` does not overflow. */
 static inline void *stark_give(struct stark_arena *arena, size_t count, size_t size)
 {
-    size_t offset = arena->used;
+    size_t offset = arena->used, bytes = (count * size + 7) / 8 * 8;
 
-    arena->used += (count * size + 7) / 8 * 8;
-    return arena->base == NULL || arena->used > arena->size ? NULL : arena->base + offset;
+    arena->used += bytes + STARK_GAP_BYTES;
+    if (arena->base == NULL || arena->used > arena->size) {
+        return NULL;
+    }
+    STARK_POISON(arena->base + offset + bytes, STARK_GAP_BYTES);
+    return arena->base + offset;
 }
 
 #endif

@@ -14,7 +14,8 @@ struct layer {
     kb31x values[STARK_QUERIES_MAX];
 };
 
-uint32_t stark_fold_log(const struct stark_run *run, uint32_t bound_log)
+/* How often a layer folds whose degree bound is 2^bound_log. */
+static uint32_t fold_log_of(const struct stark_run *run, uint32_t bound_log)
 {
     uint32_t rest = bound_log - run->key.final_log;
 
@@ -78,7 +79,7 @@ enum stark_status stark_read_layers(struct stark_run *run)
         transcript_squeeze(&run->transcript, "fold", &stream);
         run->layer_roots[run->layer_count] = root;
         run->layer_betas[run->layer_count] = stark_challenge(&stream);
-        bound -= stark_fold_log(run, bound);
+        bound -= fold_log_of(run, bound);
     }
     return read_final(run);
 }
@@ -158,24 +159,41 @@ static enum stark_status check_final(const struct stark_run *run, const struct l
     return STARK_VALID;
 }
 
+static enum stark_status open_layers(struct stark_run *run, struct stark_matrix *matrices)
+{
+    uint32_t bound = run->height_log, log = bound + STARK_BLOWUP_LOG;
+    uint32_t positions[STARK_QUERIES_MAX];
+    size_t count = run->position_count;
+
+    memcpy(positions, run->positions, count * sizeof *positions);
+    for (uint32_t i = 0; i < run->layer_count; i++) {
+        uint32_t fold = fold_log_of(run, bound);
+        struct stark_commitment commitment = {run->layer_roots[i], 1, &matrices[i]};
+
+        matrices[i].log = log - fold;
+        matrices[i].width = (uint32_t)KB31_EXTENSION << fold;
+        STARK_TRY(stark_open(&commitment, positions, count, log, &run->proof));
+        count = stark_shift_positions(positions, count, fold, positions);
+        bound -= fold;
+        log -= fold;
+    }
+    return run->proof.left == 0 ? STARK_VALID : STARK_TRAILING_BYTES;
+}
+
 enum stark_status stark_check_folds(struct stark_run *run)
 {
-    struct layer layer = {run->height_log + STARK_BLOWUP_LOG, run->position_count, {0}, {{{0}}}};
-    uint32_t bound = run->height_log;
+    struct stark_matrix matrices[STARK_HEIGHT_LOG_MAX];
+    struct layer layer;
 
-    memcpy(layer.positions, run->positions, sizeof layer.positions);
-    memcpy(layer.values, run->codeword, sizeof layer.values);
+    STARK_TRY(open_layers(run, matrices));
+    layer.log = run->height_log + STARK_BLOWUP_LOG;
+    layer.count = run->position_count;
+    memcpy(layer.positions, run->positions, layer.count * sizeof *layer.positions);
+    memcpy(layer.values, run->codeword, layer.count * sizeof *layer.values);
     for (uint32_t i = 0; i < run->layer_count; i++) {
-        uint32_t fold = stark_fold_log(run, bound);
-        struct stark_matrix matrix = {layer.log - fold, (uint32_t)KB31_EXTENSION << fold, NULL};
-        struct stark_commitment commitment = {run->layer_roots[i], 1, &matrix};
+        uint32_t fold = layer.log - matrices[i].log;
 
-        STARK_TRY(stark_open(&commitment, layer.positions, layer.count, layer.log, &run->proof));
-        STARK_TRY(fold_layer(&layer, &matrix, fold, run->layer_betas[i]));
-        bound -= fold;
-    }
-    if (run->proof.left != 0) {
-        return STARK_TRAILING_BYTES;
+        STARK_TRY(fold_layer(&layer, &matrices[i], fold, run->layer_betas[i]));
     }
     return check_final(run, &layer);
 }

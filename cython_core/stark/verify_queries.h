@@ -7,13 +7,10 @@
 /* Opens all commitments but the layers', and computes F at the positions, into run->codeword. */
 enum stark_status stark_open_codeword(struct stark_run *run);
 
-/* How often the layers fold at most, from a degree bound of 2^bound_log. */
-uint32_t stark_fold_log(const struct stark_run *run, uint32_t bound_log);
-
 /* Reads the layers' roots, nonces and the final polynomial (docs/proofs.md, step 7). */
 enum stark_status stark_read_layers(struct stark_run *run);
 
-/* Opens the layers and folds the codeword down to the final polynomial. */
+/* Opens the layers, after which the proof ends, and folds the codeword down to the final polynomial. */
 enum stark_status stark_check_folds(struct stark_run *run);
 
 #endif
