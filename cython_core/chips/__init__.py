@@ -2,18 +2,18 @@
 
 blake3          the BLAKE3 chip: facts about compressions
 _blake3_trace   its trace, in C; `_reference` has the twin
+tree_update     the statement "tree-update" and why it is sound; its tables are tree_node and
+                tree_leaf, what these share is in tree_rules
+batch           what the statement speaks of: leaf updates and their digest
+tree_trace      its traces, from a batch and a witness
+tree_batches    batches of a StateTree, and made-up ones to measure with
+statements      what can be proven, by name
 """
 
-from cython_core.air.language import build_system
 from cython_core.air.table import System
-from cython_core.chips.blake3 import HASH, blake3_table
-
-
-def hash_system() -> System:
-    """The BLAKE3 chip alone; who sends on HASH are the public interactions."""
-    return build_system([blake3_table()], [HASH])
+from cython_core.chips.tree_update import tree_update_system
 
 
 def shipped_systems() -> tuple[System, ...]:
     """The systems that the build compiles. Imports nothing compiled, for the build calls it."""
-    return (hash_system(),)
+    return (tree_update_system(),)
