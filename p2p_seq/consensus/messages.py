@@ -13,7 +13,7 @@ from p2p_seq.consensus.types import Proposal
 from p2p_seq.protocol.blocks import BLOCK_BYTES_MAX
 from p2p_seq.protocol.codec import Reader, Writer
 from p2p_seq.protocol.types import Epoch, Hash32, Signature, View
-from p2p_seq.protocol.votes import Certificate, Vote
+from p2p_seq.protocol.votes import Certificate, Vote, proposal_message
 
 VOTES_MAX: Final = 256
 """Votes in one frame."""
@@ -25,6 +25,18 @@ VOTE_BYTES: Final = 147
 
 ANCESTORS_MAX: Final = 64
 """Blocks in one answer to a `BodiesRequest`."""
+
+
+def message_of_proposal(network: str, chain_id: Hash32, proposal: Proposal) -> Hash32:
+    """What the leader signs."""
+    return proposal_message(
+        network,
+        chain_id,
+        proposal.epoch,
+        proposal.view,
+        proposal.base_view,
+        proposal.block.digest,
+    )
 
 
 class FrameKind(IntEnum):

@@ -1,9 +1,10 @@
 """The trio shell of consensus: sockets, disk, clock and signer around the pure core.
 
 One instance of `Simplex` runs at a time, on the finalised tip's epoch. Every input goes through
-`_feed`, which performs the core's effects in order: durable writes and the guard's record happen
+`feed`, which performs the core's effects in order: durable writes and the guard's record happen
 before anything is sent (consensus.md C.7). What takes time (judging a block, fetching one) runs in
-tasks of its own and comes back as an input.
+tasks of its own and comes back as an input. `intake.py` is the door for what peers send, and
+`bodies.py` holds and fetches blocks.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,8 +15,9 @@ import trio
 
 from p2p_seq.chain.chain import Chain, Finalised, SelectTransactions
 from p2p_seq.chain.types import ChainState, InvalidBlockError, NotYetError
-from p2p_seq.consensus.bodies import answer_request, read_answer
+from p2p_seq.consensus.bodies import Bodies
 from p2p_seq.consensus.core import Simplex
+from p2p_seq.consensus.intake import Intake
 from p2p_seq.consensus.messages import (
     CERTIFICATES_MAX,
     VOTES_MAX,
@@ -24,8 +26,7 @@ from p2p_seq.consensus.messages import (
     Frame,
     ProposalFrame,
     VotesFrame,
-    decode_frame,
-    encode_block_request,
+    message_of_proposal,
 )
 from p2p_seq.consensus.peers import PeerNumbers
 from p2p_seq.consensus.signing import VoteSigner
@@ -41,8 +42,6 @@ from p2p_seq.consensus.types import (
     CancelTimer,
     CastVote,
     CertificateRecord,
-    CertificatesReceived,
-    CertificatesRequested,
     Effect,
     Evidence,
     FetchBlock,
@@ -51,10 +50,8 @@ from p2p_seq.consensus.types import (
     ForkDetected,
     Input,
     Instance,
-    OldMessage,
     Persist,
     Proposal,
-    ProposalReceived,
     ProposalRecord,
     Record,
     SendTo,
@@ -71,25 +68,19 @@ from p2p_seq.consensus.types import (
 from p2p_seq.network.identity import peer_id_of_xonly
 from p2p_seq.network.types import (
     Channel,
-    Inbox,
     Network,
     PeerId,
-    PenaltyReason,
     RequestProtocol,
 )
 from p2p_seq.observability.logs import room_logger
 from p2p_seq.protocol.blocks import Block
-from p2p_seq.protocol.errors import CodecError, LocalError, RemoteError
+from p2p_seq.protocol.errors import LocalError
 from p2p_seq.protocol.stakes import StakeRecord
-from p2p_seq.protocol.types import BlockHeight, Epoch, Hash32, SatsPerKvb, View, XOnlyKey
+from p2p_seq.protocol.types import BlockHeight, Epoch, Hash32, SatsPerKvb, XOnlyKey
 from p2p_seq.protocol.votes import (
     Certificate,
-    SignatureCheck,
     Vote,
-    VoteError,
     VoteStatement,
-    proposal_message,
-    verify_signatures,
 )
 from p2p_seq.settlement.bridge import VaultBrokenError
 
@@ -100,10 +91,6 @@ BLOCK_INTERVAL_MS: Final = 25
 
 RETRY_SECONDS: Final = 0.1
 """Pause before a block that could not be judged is judged again, if nothing else happens."""
-
-FETCH_TIMEOUT_S: Final = 2.0
-QUESTION_INTERVAL_S: Final = 0.3
-"""A node that is epochs behind asks at most so often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +123,13 @@ class ConsensusService:
         self._signer = signer
         self._hooks = hooks
         self._timers = timers
-        self._core: Simplex | None = None
+        self.core: Simplex | None = None
+        """The running instance."""
         self._nursery: trio.Nursery | None = None
         self._queue: list[Input] = []
         self._is_feeding = False
-        self._bodies: dict[Hash32, Block] = {}
+        self._bodies = Bodies(chain, network)
+        self._intake = Intake(chain, network, signer, self._bodies, self)
         self._building: BuildBlock | None = None
         self._is_build_due = False
         """Whether the least interval since the view's start has passed."""
@@ -150,8 +139,8 @@ class ConsensusService:
         self._fetching: set[Hash32] = set()
         self._judging: set[Hash32] = set()
         self._unheard: dict[XOnlyKey, int] = {}
-        self._peers: PeerNumbers[PeerId] = PeerNumbers(())
-        self._asked_at = -QUESTION_INTERVAL_S
+        self.peers: PeerNumbers[PeerId] = PeerNumbers(())
+        """By what numbers it knows peers."""
         self._votes_out: list[Vote] = []
         self._final_blocks: list[Hash32] = []
         self._final_last: Finalized | None = None
@@ -164,22 +153,22 @@ class ConsensusService:
 
     @property
     def view(self) -> int:
-        return 0 if self._core is None else self._core.view
+        return 0 if self.core is None else self.core.view
 
     @property
     def own_index(self) -> int | None:
-        return None if self._core is None else self._core.instance.own_index
+        return None if self.core is None else self.core.instance.own_index
 
     async def run(self) -> None:
         """Run until cancelled."""
-        self._network.serve(RequestProtocol.BODIES, self._serve_bodies)
+        self._network.serve(RequestProtocol.BODIES, self._bodies.answer)
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._run_timers)
             nursery.start_soon(self._run_finality)
             nursery.start_soon(self._follow_bitcoin)
-            nursery.start_soon(self._read, self._network.inbox(Channel.CONSENSUS))
-            nursery.start_soon(self._read, self._network.inbox(Channel.BLOCKS))
+            nursery.start_soon(self._intake.read, self._network.inbox(Channel.CONSENSUS))
+            nursery.start_soon(self._intake.read, self._network.inbox(Channel.BLOCKS))
             await self.restart()
 
     async def restart(self) -> None:
@@ -190,7 +179,7 @@ class ConsensusService:
         epoch = instance.epoch
         inside = final.header.epoch == epoch and final.digest != instance.root
         own = () if instance.own_index is None else self._own_votes(instance.own_index, epoch)
-        self._core = Simplex.restore(
+        self.core = Simplex.restore(
             instance,
             self._timers,
             self._records(epoch, final.header.height if inside else None),
@@ -198,7 +187,7 @@ class ConsensusService:
             final.digest if inside else None,
             final.header.view if inside else ROOT_VIEW,
         )
-        self._peers = PeerNumbers(
+        self.peers = PeerNumbers(
             [
                 peer_id_of_xonly(final.registry.records[member.key].bundle.keys.peer)
                 for member in instance.members.members
@@ -214,8 +203,8 @@ class ConsensusService:
         log.info(
             "epoch_started", epoch=epoch, members=len(instance.members), own=instance.own_index
         )
-        self._feed(Start())
-        self._update_work()
+        self.feed(Start())
+        self.update_work()
 
     def _records(self, epoch: Epoch, tip: BlockHeight | None) -> list[Record]:
         """What was durable of an epoch, with the finality of the tip.
@@ -231,7 +220,7 @@ class ConsensusService:
 
     def _remember_unheard(self) -> None:
         """Who was silent in the instance that ends: nobody waits for them anew in every epoch."""
-        core = self._core
+        core = self.core
         if core is not None and core.sealed:
             keys = [member.key for member in core.instance.members.members]
             self._unheard = dict(zip(keys, core.unheard_views(), strict=True))
@@ -262,15 +251,15 @@ class ConsensusService:
             self.halted = why
             log.critical("consensus_halted", why=why)
 
-    def _feed(self, event: Input) -> None:
+    def feed(self, event: Input) -> None:
         """One input, all its effects in order, and the inputs that these cause."""
         self._queue.append(event)
-        if self._is_feeding or self._core is None:
+        if self._is_feeding or self.core is None:
             return
         self._is_feeding = True
         try:
             while self._queue and self.halted is None:
-                core = self._core
+                core = self.core
                 for effect in core.step(self._queue.pop(0)):
                     self._perform(effect, core)
         finally:
@@ -336,9 +325,9 @@ class ConsensusService:
     def _persist(self, epoch: Epoch, records: Sequence[object]) -> None:
         proposals = [item.proposal for item in records if isinstance(item, ProposalRecord)]
         bodies = [
-            (proposal.block.digest, self._bodies[proposal.block.digest].encode())
-            for proposal in proposals
-            if proposal.block.digest in self._bodies
+            (digest, block.encode())
+            for digest in (proposal.block.digest for proposal in proposals)
+            if (block := self._bodies.held(digest)) is not None
         ]
         self._hooks.crash_point("records-before-write")
         self._chain.store.write_records(epoch, records, bodies)  # type: ignore[arg-type]
@@ -363,27 +352,15 @@ class ConsensusService:
     def _send_proposal(
         self, core: Simplex, proposal: Proposal, certificates: tuple[Certificate, ...]
     ) -> None:
-        block = self._body(proposal.block.digest)
+        block = self._bodies.get(proposal.block.digest)
         if block is None:
             raise LocalError("a proposal without its block")
         key = core.instance.members.key(core.leader(proposal.view))
-        message = self._proposal_message(proposal)
+        chain = self._chain
+        message = message_of_proposal(chain.params.network, chain.chain_id, proposal)
         signature = self._signer.sign_proposal(key, message)
         frame = ProposalFrame(proposal, signature, certificates, block.encode())
         self._network.broadcast(Channel.BLOCKS, frame.encode())
-
-    def _proposal_message(self, proposal: Proposal) -> Hash32:
-        return proposal_message(
-            self._chain.params.network,
-            self._chain.chain_id,
-            proposal.epoch,
-            proposal.view,
-            proposal.base_view,
-            proposal.block.digest,
-        )
-
-    def _body(self, digest: Hash32) -> Block | None:
-        return self._bodies.get(digest) or self._chain.block(digest)
 
     async def _run_timers(self) -> None:
         while True:
@@ -393,7 +370,7 @@ class ConsensusService:
             for timer in due:
                 if self._deadlines.get(timer, now + 1) <= now:
                     del self._deadlines[timer]
-                    self._feed(TimerFired(timer))
+                    self.feed(TimerFired(timer))
             if due:
                 await trio.lowlevel.checkpoint()
                 continue
@@ -412,7 +389,7 @@ class ConsensusService:
 
     def _try_build(self) -> None:
         """Answer an open `BuildBlock` if there is a reason for a block."""
-        asked, core = self._building, self._core
+        asked, core = self._building, self.core
         if asked is None or core is None or self.halted or core.instance.own_index is None:
             return
         if not self._is_build_due:
@@ -436,13 +413,13 @@ class ConsensusService:
             return
         self._building = None
         reference = self._chain.reference(block)
-        self._bodies[reference.digest] = block
+        self._bodies.put(reference.digest, block)
         log.debug("built", view=asked.view, transactions=block.body.transaction_count)
-        self._feed(BlockBuilt(reference))
+        self.feed(BlockBuilt(reference))
 
-    def _update_work(self) -> None:
+    def update_work(self) -> None:
         """Tell the core whether this node knows a reason for a block."""
-        core = self._core
+        core = self.core
         if core is None or self.halted:
             return
         base = core.state.certificates.best_base()
@@ -454,7 +431,7 @@ class ConsensusService:
         )
         if has_work != self._has_work:
             self._has_work = has_work
-            self._feed(WorkChanged(has_work))
+            self.feed(WorkChanged(has_work))
         if has_work:
             self._try_build()
 
@@ -473,12 +450,12 @@ class ConsensusService:
         if self._building is not None and self._is_build_due:
             self._try_build()
         if not self._has_work:
-            self._update_work()
+            self.update_work()
 
     async def _follow_bitcoin(self) -> None:
         while True:
             await self._chain.watcher.wait_changed()
-            self._update_work()
+            self.update_work()
 
     def _leader_of(self, core: Simplex, block: Block) -> int:
         return core.leader(block.header.view)
@@ -492,20 +469,20 @@ class ConsensusService:
         if digest in self._judging:
             return
         self._judging.add(digest)
-        while self._core is core and self.halted is None:
+        while self.core is core and self.halted is None:
             verdict = await self._judge(core, digest)
-            if self._core is not core:
+            if self.core is not core:
                 return
-            self._feed(BlockVerdict(digest, verdict))
-            self._update_work()
+            self.feed(BlockVerdict(digest, verdict))
+            self.update_work()
             if verdict is not Verdict.UNAVAILABLE or digest not in core.state.judging:
                 break
             await self._wait_for_change()
-        if self._core is core:
+        if self.core is core:
             self._judging.discard(digest)
 
     async def _judge(self, core: Simplex, digest: Hash32) -> Verdict:
-        block = self._body(digest)
+        block = self._bodies.get(digest)
         if block is None:
             return Verdict.UNAVAILABLE
         try:
@@ -527,7 +504,7 @@ class ConsensusService:
         missing: list[Block] = []
         parent = block.header.parent
         while self._chain.state(parent) is None:
-            body = self._body(parent)
+            body = self._bodies.get(parent)
             if body is None or body.header.height <= self._chain.final.header.height:
                 raise NotYetError(f"ancestor {parent.hex()} is not known here")
             missing.append(body)
@@ -554,7 +531,7 @@ class ConsensusService:
     async def _run_finality(self) -> None:
         while True:
             event = await self._next_final()
-            core = self._core
+            core = self.core
             if core is None or self.halted is not None:
                 continue
             if event.certificate.statement.epoch != core.instance.epoch:
@@ -569,7 +546,7 @@ class ConsensusService:
                 self._hooks.crash_point("final-after-write")
                 header = self._chain.final.header
                 log.debug("finalised", epoch=header.epoch, height=header.height)
-                self._forget_bodies(header.height, header.view)
+                self._bodies.forget(header.height, header.view)
                 if done:
                     self._hooks.finalised(done)
             if event.sealed:
@@ -578,7 +555,7 @@ class ConsensusService:
                 await self.restart()
                 self._hooks.epoch_started()
             else:
-                self._update_work()
+                self.update_work()
 
     async def _next_final(self) -> Finalized:
         """Everything that became final while the last write was under way, as one write.
@@ -593,20 +570,10 @@ class ConsensusService:
         self._final_last, self._final_changed = None, trio.Event()
         return event
 
-    def _forget_bodies(self, height: BlockHeight, view: View) -> None:
-        """Drop what is final and what was proposed in views that are over: only children of the
-        tip, proposed after it, can still be wanted.
-        """
-        self._bodies = {
-            digest: block
-            for digest, block in self._bodies.items()
-            if block.header.height > height and block.header.view > view
-        }
-
     def _is_final(self, digest: Hash32) -> bool:
         if digest == self._chain.final.digest:
             return True
-        block = self._body(digest)
+        block = self._bodies.get(digest)
         return block is not None and block.header.height <= self._chain.final.header.height
 
     async def _ensure_accepted(
@@ -616,8 +583,8 @@ class ConsensusService:
         refused one halts the node.
         """
         for digest in digests:
-            while self._core is core and is_wanted() and self._chain.state(digest) is None:
-                block = self._body(digest)
+            while self.core is core and is_wanted() and self._chain.state(digest) is None:
+                block = self._bodies.get(digest)
                 try:
                     if block is None:
                         raise NotYetError("the body is being fetched")
@@ -632,9 +599,9 @@ class ConsensusService:
                     return
 
     def _fetch(self, core: Simplex, digest: Hash32) -> None:
-        block = self._body(digest)
+        block = self._bodies.get(digest)
         if block is not None:
-            self._bodies[digest] = block
+            self._bodies.put(digest, block)
             self._queue.append(BlocksFetched((self._chain.reference(block),)))
         elif digest not in self._fetching:
             self._fetching.add(digest)
@@ -642,171 +609,24 @@ class ConsensusService:
 
     async def _fetch_from_peers(self, core: Simplex, digest: Hash32) -> None:
         """Ask members in turn until one has the block."""
-        request = encode_block_request(digest)
         try:
-            while self._core is core and digest in core.state.wanted:
-                for peer in [p for p in self._peers.members if p != self._network.local_peer]:
-                    if await self._fetch_from(core, peer, digest, request):
+            while self.core is core and digest in core.state.wanted:
+                for peer in [p for p in self.peers.members if p != self._network.local_peer]:
+                    if await self._fetch_from(core, peer, digest):
                         return
                 await trio.sleep(RETRY_SECONDS)
         finally:
             self._fetching.discard(digest)
 
-    async def _fetch_from(
-        self, core: Simplex, peer: PeerId, digest: Hash32, request: bytes
-    ) -> bool:
-        try:
-            answer = await self._network.request(
-                peer, RequestProtocol.BODIES, request, FETCH_TIMEOUT_S
-            )
-            network = self._chain.params.network
-            linked = read_answer(network, self._chain.reference, digest, answer)
-        except RemoteError as error:
-            if isinstance(error, CodecError):
-                self._network.penalize(peer, PenaltyReason.INVALID_MESSAGE)
+    async def _fetch_from(self, core: Simplex, peer: PeerId, digest: Hash32) -> bool:
+        linked = await self._bodies.ask(peer, digest)
+        if not linked or self.core is not core:
             return False
-        if not linked or self._core is not core:
-            return False
-        for reference, block in linked:
-            self._bodies.setdefault(reference.digest, block)
-        self._feed(BlocksFetched(tuple(reference for reference, _ in linked)))
+        self.feed(BlocksFetched(linked))
         self._notify_accepted()
         return True
 
-    async def _serve_bodies(self, peer: PeerId, request: bytes) -> bytes:
-        await trio.lowlevel.checkpoint()
-        return answer_request(self._body, request)
-
     def _send(self, number: int, frame: Frame) -> None:
-        peer = self._peers.name(number)
+        peer = self.peers.name(number)
         if peer is not None:
             self._network.send(peer, Channel.CONSENSUS, frame.encode())
-
-    async def _read(self, inbox: Inbox) -> None:
-        async for received in inbox:
-            try:
-                await self._take(received.peer, decode_frame(received.payload))
-            except RemoteError as error:
-                log.info("message_refused", peer=received.peer, why=str(error))
-                self._network.penalize(received.peer, PenaltyReason.INVALID_MESSAGE)
-
-    async def _take(self, peer: PeerId, frame: Frame) -> None:
-        if self._core is None:
-            return
-        match frame:
-            case ProposalFrame():
-                self._take_proposal(peer, frame)
-            case VotesFrame(votes):
-                self._take_votes(peer, votes)
-            case CertificatesFrame(epoch, certificates):
-                self._take_certificates(peer, epoch, certificates)
-            case CertificatesWanted(epoch, first, last):
-                if self._is_current(peer, epoch):
-                    self._feed(CertificatesRequested(self._peers.number(peer), first, last))
-        await trio.lowlevel.checkpoint()
-
-    def _is_current(self, peer: PeerId, epoch: Epoch) -> bool:
-        """Serve those who are behind, ask those who are ahead."""
-        core = self._core
-        if core is None:
-            return False
-        own = core.instance.epoch
-        if epoch < own:
-            sealed = self._chain.store.sealed(epoch)
-            if sealed is not None:
-                frame = CertificatesFrame(epoch, (Certificate.decode(sealed.certificate),))
-                self._network.send(peer, Channel.CONSENSUS, frame.encode())
-        elif epoch > own and trio.current_time() - self._asked_at >= QUESTION_INTERVAL_S:
-            self._asked_at = trio.current_time()
-            first = View(core.state.certificates.final_view + 1)
-            wanted = CertificatesWanted(own, first, View(max(core.view, first)))
-            self._network.send(peer, Channel.CONSENSUS, wanted.encode())
-        return epoch == own
-
-    def _take_proposal(self, peer: PeerId, frame: ProposalFrame) -> None:
-        core, proposal = self._core, frame.proposal
-        if core is None or not self._is_current(peer, proposal.epoch):
-            return
-        if not core.wants_proposal(proposal.epoch, proposal.view):
-            return
-        key = core.instance.members.key(core.leader(proposal.view))
-        check = SignatureCheck(key, self._proposal_message(proposal), frame.signature)
-        if not verify_signatures([check]):
-            self._network.penalize(peer, PenaltyReason.INVALID_MESSAGE)
-            return
-        block = Block.decode(frame.block, self._chain.params.network)
-        if self._chain.reference(block) != proposal.block:
-            self._network.penalize(peer, PenaltyReason.INVALID_MESSAGE)
-            return
-        self._bodies[proposal.block.digest] = block
-        log.debug("proposal_received", view=proposal.view)
-        self._take_certificates(peer, proposal.epoch, frame.certificates)
-        if self._core is core:
-            self._feed(ProposalReceived(proposal))
-
-    def _take_votes(self, peer: PeerId, votes: Sequence[Vote]) -> None:
-        core = self._core
-        number = self._peers.number(peer)
-        wanted: list[Vote] = []
-        if core is None:
-            return
-        has_foreign = False
-        for vote in votes:
-            epoch = vote.statement.epoch
-            if epoch != core.instance.epoch:
-                if not has_foreign:  # one answer a frame, however many old votes are in it
-                    self._is_current(peer, epoch)
-                has_foreign = True
-                continue
-            if not core.wants_vote(vote):
-                self._feed(OldMessage(number, vote.statement, is_certificate=False))
-                continue
-            wanted.append(vote)
-        if not wanted:
-            return
-        members = core.instance.members
-        network = self._chain.params.network
-        good = [
-            vote
-            for vote in wanted
-            if verify_signatures([vote.check(members, self._chain.chain_id, network)])
-        ]
-        if len(good) != len(wanted):
-            self._network.penalize(peer, PenaltyReason.INVALID_MESSAGE)
-        own = core.instance.own_index
-        for vote in good:
-            if vote.signer == own:
-                self._signer.heard_own(members.key(vote.signer), vote.statement)
-        if good:
-            self._feed(VotesReceived(number, tuple(good)))
-            self._update_work()
-
-    def _take_certificates(
-        self, peer: PeerId, epoch: Epoch, certificates: Sequence[Certificate]
-    ) -> None:
-        core = self._core
-        if core is None or not certificates:
-            return
-        if epoch < core.instance.epoch:
-            if any(not certificate.statement.is_seal for certificate in certificates):
-                self._is_current(peer, epoch)
-            return
-        if not self._is_current(peer, epoch):
-            return
-        number = self._peers.number(peer)
-        good: list[Certificate] = []
-        for certificate in certificates:
-            if not core.wants_certificate(certificate.statement):
-                self._feed(OldMessage(number, certificate.statement, is_certificate=True))
-                continue
-            try:
-                certificate.verify(
-                    core.instance.members, self._chain.chain_id, self._chain.params.network
-                )
-            except VoteError:
-                self._network.penalize(peer, PenaltyReason.INVALID_MESSAGE)
-                continue
-            good.append(certificate)
-        if good and self._core is core:
-            self._feed(CertificatesReceived(number, tuple(good)))
-            self._update_work()

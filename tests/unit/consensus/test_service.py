@@ -27,7 +27,7 @@ from p2p_seq.network.sim import SimulatedNetwork, SimulatedWorld, open_simulated
 from p2p_seq.network.types import Channel, PeerId
 from p2p_seq.node.sync import SyncService
 from p2p_seq.protocol.errors import RemoteError
-from p2p_seq.protocol.types import SatsPerKvb, Signature
+from p2p_seq.protocol.types import Epoch, SatsPerKvb, Signature
 from p2p_seq.signer.signer import OperatorSigner, create_stake
 from tests.support.networks import NetworkTemplate, Participant, World, found_network
 
@@ -198,6 +198,28 @@ async def test_a_node_restarts_from_its_disk(world: World, autojump_clock: MockC
             await cluster.until(partial(is_above, again, height + 3))
         cluster.check_agreement()
         assert not any(node.evidence for node in cluster.nodes.values())
+
+
+async def test_a_tip_that_came_from_a_peer_brings_its_finality_along(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """Consensus has written nothing about it: the node leads and answers from it all the same."""
+    async with open_cluster(world, range(4)) as cluster:
+        node = cluster.nodes[0]
+        await cluster.until(lambda: node.height >= 4 and _is_inside_its_epoch(node), mine=True)
+        node.one.chain.store.forget_records(Epoch(node.one.final.epoch + 1))
+        await node.service.restart()
+        assert node.service.core is not None
+        finality = node.service.core.best_finality()
+        assert finality is not None
+        assert finality.statement.block == node.one.final.digest
+        await cluster.until(partial(is_above, node, node.height + 3))
+        cluster.check_agreement()
+
+
+def _is_inside_its_epoch(node: Sequencer) -> bool:
+    final = node.one.final
+    return final.header.epoch == final.epoch and final.digest == node.one.chain.durable.digest
 
 
 async def test_garbage_and_forgeries_change_nothing(
