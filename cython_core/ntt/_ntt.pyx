@@ -20,7 +20,7 @@ cdef extern from "field/kb31.h":
     const uint32_t KB31_P
     uint32_t kb31_from_plain(uint32_t value) noexcept nogil
 
-cdef tuple KERNELS = ("scalar", "avx2", "avx512")
+cdef tuple KERNELS = ("scalar", "avx2", "avx512", "avx512ifma")
 
 
 cdef const ntt_kernel *kernel_of(str name) except NULL:

@@ -8,6 +8,12 @@
 
 static _Atomic(const struct ntt_plan *) plans[NTT_LOG_MAX + 1];
 
+/* The longest part of a transform of 2^log rows. */
+static uint32_t longest_pass(uint32_t log)
+{
+    return log <= NTT_PASS_LOG_MAX ? log : log - log / 2;
+}
+
 static void fill_roots(uint32_t *roots, uint32_t log, int is_inverse)
 {
     uint32_t level, root;
@@ -26,21 +32,26 @@ static void fill_roots(uint32_t *roots, uint32_t log, int is_inverse)
 
 static struct ntt_plan *plan_new(uint32_t log)
 {
-    size_t height = (size_t)1 << log;
+    uint32_t longest = longest_pass(log);
+    size_t count = ((size_t)1 << longest) + NTT_ROOTS_PADDING;
     struct ntt_plan *plan = malloc(sizeof *plan);
-    uint32_t *roots = malloc(2 * height * sizeof *roots);
+    uint32_t *roots = calloc(2 * count, sizeof *roots);
 
     if (plan == NULL || roots == NULL) {
         free(plan);
         free(roots);
         return NULL;
     }
-    fill_roots(roots, log, 0);
-    fill_roots(roots + height, log, 1);
+    fill_roots(roots, longest, 0);
+    fill_roots(roots + count, longest, 1);
     plan->log = log;
-    plan->inverse_height = kb31_inverse(kb31_from_plain((uint32_t)height));
+    plan->block_log = log <= NTT_PASS_LOG_MAX ? log : log / 2;
+    plan->column_log = log - plan->block_log;
+    plan->root = kb31_root(log);
+    plan->inverse_root = kb31_inverse(plan->root);
+    plan->inverse_height = kb31_inverse(kb31_from_plain((uint32_t)1 << log));
     plan->roots = roots;
-    plan->inverse_roots = roots + height;
+    plan->inverse_roots = roots + count;
     return plan;
 }
 
@@ -65,6 +76,16 @@ const struct ntt_plan *ntt_plan_get(uint32_t log)
     return plan;
 }
 
+#if defined(__x86_64__)
+
+static int has_avx512(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+}
+
+#endif
+
 const struct ntt_kernel *ntt_by_name(const char *name)
 {
     if (strcmp(name, "scalar") == 0) {
@@ -74,10 +95,11 @@ const struct ntt_kernel *ntt_by_name(const char *name)
     if (strcmp(name, "avx2") == 0 && __builtin_cpu_supports("avx2")) {
         return &ntt_avx2;
     }
-    if (strcmp(name, "avx512") == 0 && __builtin_cpu_supports("avx512f") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512bw")) {
+    if (strcmp(name, "avx512") == 0 && has_avx512()) {
         return &ntt_avx512;
+    }
+    if (strcmp(name, "avx512ifma") == 0 && has_avx512() && __builtin_cpu_supports("avx512ifma")) {
+        return &ntt_avx512ifma;
     }
 #endif
     return NULL;
@@ -85,7 +107,7 @@ const struct ntt_kernel *ntt_by_name(const char *name)
 
 const struct ntt_kernel *ntt_best(void)
 {
-    static const char *const NAMES[] = {"avx512", "avx2"};
+    static const char *const NAMES[] = {"avx512ifma", "avx512", "avx2"};
     const struct ntt_kernel *kernel;
     size_t index;
 
@@ -106,10 +128,7 @@ void ntt_inverse(const struct ntt_kernel *kernel, const struct ntt_plan *plan, u
 void ntt_forward(const struct ntt_kernel *kernel, const struct ntt_plan *plan,
                  const uint32_t *coefficients, uint32_t shift, uint32_t *values)
 {
-    if (values != coefficients) {
-        memcpy(values, coefficients, ((size_t)KB31_PANEL * sizeof *values) << plan->log);
-    }
-    kernel->forward(plan, shift, values);
+    kernel->forward(plan, coefficients, shift, values);
 }
 
 void ntt_reverse_rows(const uint32_t *from, uint32_t log, uint32_t *to)

@@ -2,11 +2,28 @@
 #ifndef P2PSEQ_NTT_INTERNAL_H
 #define P2PSEQ_NTT_INTERNAL_H
 
+#include "field/kb31.h"
 #include "ntt/ntt.h"
 
+enum {
+    ROW_BYTES = KB31_PANEL * 4,
+    /* The longest transform that is done in one pass, and the longest part of two passes. */
+    NTT_PASS_LOG_MAX = 12,
+    /* Kernels read roots in vectors, also of the first levels. */
+    NTT_ROOTS_PADDING = 16,
+};
+
+/*
+ * A transform of 2^log rows is one pass, or two (Bailey 1990): over 2^column_log blocks of
+ * 2^block_log rows that lie together, and over 2^block_log columns of rows 2^block_log apart.
+ */
 struct ntt_plan {
     uint32_t log;
-    /* 1 / 2^log. */
+    uint32_t block_log;
+    uint32_t column_log;
+    /* g_log, 1 / g_log and 1 / 2^log. */
+    uint32_t root;
+    uint32_t inverse_root;
     uint32_t inverse_height;
     /* Entry m + j is g_{2m}^j for j < m, m = 1, 2, 4, ..., and the same of 1 / g. */
     const uint32_t *roots;
@@ -16,9 +33,10 @@ struct ntt_plan {
 struct ntt_kernel {
     const char *name;
     void (*inverse)(const struct ntt_plan *plan, uint32_t *panel);
-    void (*forward)(const struct ntt_plan *plan, uint32_t shift, uint32_t *panel);
+    void (*forward)(const struct ntt_plan *plan, const uint32_t *coefficients, uint32_t shift,
+                    uint32_t *values);
 };
 
-extern const struct ntt_kernel ntt_scalar, ntt_avx2, ntt_avx512;
+extern const struct ntt_kernel ntt_scalar, ntt_avx2, ntt_avx512, ntt_avx512ifma;
 
 #endif
