@@ -2,6 +2,8 @@
 
 import pytest
 
+from cython_core.air.key import decode_key
+from cython_core.chips.statements import STATEMENTS
 from cython_core.stark.parameters import (
     MAXIMAL,
     PRESETS,
@@ -9,6 +11,7 @@ from cython_core.stark.parameters import (
     SECURITY_BITS,
     preset_name,
     security_of,
+    shape_of,
 )
 from cython_core.stark.security import (
     Estimate,
@@ -111,6 +114,14 @@ def test_every_set_that_ships_has_its_bits_at_every_height(name: str, height_log
     # Not only each round: all errors together.
     assert found.johnson.sum_bits >= SECURITY_BITS
     assert found.unique.bits >= 70
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_every_statement_has_its_bits_at_its_greatest_height(name: str) -> None:
+    key = decode_key(STATEMENTS[name].key())
+    assert preset_name(key.parameters) is not None
+    heights = [table.greatest_log for table in key.system.tables]
+    assert security_of(key.parameters, shape_of(key.system, heights)).bits >= SECURITY_BITS
 
 
 def test_the_set_in_use_is_the_one_of_the_page() -> None:
