@@ -258,6 +258,7 @@ class Simplex:
         if event.digest not in self.state.judging:
             return
         if event.verdict is not Verdict.UNAVAILABLE:
+            self.state.judging.discard(event.digest)
             self.state.verdicts[event.digest] = event.verdict
 
     def _on_built(self, event: BlockBuilt) -> None:
@@ -267,6 +268,7 @@ class Simplex:
             return
         proposal = Proposal(self.instance.epoch, self.view, base_view, block)
         if not self._unproven(proposal):
+            self.state.verdicts[block.digest] = Verdict.VALID
             self._propose(proposal)
 
     def _on_votes(self, event: VotesReceived) -> None:
@@ -514,7 +516,6 @@ class Simplex:
 
     def _propose(self, proposal: Proposal) -> None:
         self.state.add_proposal(proposal)
-        self.state.verdicts[proposal.block.digest] = Verdict.VALID
         self._store(proposal)
         self._broadcast_proposal(proposal)
 
@@ -537,6 +538,8 @@ class Simplex:
             verdict = self._judge(proposal)
             if verdict is Verdict.UNAVAILABLE:
                 continue
+            # Good for one vote: a seal may be proposed again after Bitcoin was reorganised.
+            self.state.verdicts.pop(proposal.block.digest, None)
             self.state.unresolved.discard(view)
             if verdict is Verdict.INVALID:
                 self.state.rejected.add(view)
@@ -664,7 +667,7 @@ class Simplex:
             if self.instance.own_index is not None:
                 self._fetch_gap()
                 self._retry_build()
-        state.judging = {digest for digest in state.judging if digest in state.verdicts}
+        state.judging.clear()
         state.requested.clear()
         for digest in sorted(state.wanted):
             self._want(digest)

@@ -473,13 +473,14 @@ class ConsensusService:
             verdict = await self._judge(core, digest)
             if self.core is not core:
                 return
+            is_open = verdict is Verdict.UNAVAILABLE and digest in core.state.judging
+            if not is_open:  # before the core is told: it may ask for another view at once
+                self._judging.discard(digest)
             self.feed(BlockVerdict(digest, verdict))
             self.update_work()
-            if verdict is not Verdict.UNAVAILABLE or digest not in core.state.judging:
-                break
+            if not is_open:
+                return
             await self._wait_for_change()
-        if self.core is core:
-            self._judging.discard(digest)
 
     async def _judge(self, core: Simplex, digest: Hash32) -> Verdict:
         block = self._bodies.get(digest)

@@ -93,9 +93,9 @@ class InstanceState:
     stored: set[View] = field(default_factory=set)
     """Views whose proposal is durable."""
     verdicts: dict[Hash32, Verdict] = field(default_factory=dict)
-    """Answers about blocks above the finality; UNAVAILABLE is no answer."""
+    """Answers about blocks above the finality, until a vote rests on them; UNAVAILABLE is none."""
     judging: set[Hash32] = field(default_factory=set)
-    """Blocks that the shell was asked about."""
+    """Blocks that the shell was asked about and has not answered."""
     wanted: set[Hash32] = field(default_factory=set)
     """Missing blocks that are certified or stand on a path to one."""
     requested: set[Hash32] = field(default_factory=set)

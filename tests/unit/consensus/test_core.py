@@ -302,8 +302,56 @@ def test_after_a_notarized_seal_only_the_seal_is_proposed() -> None:
     effects = node.feed(TimerFired(timer(TimerKind.REQUIRE, 2)))
     again = proposal(seal, base=1, view=2)
     assert of(effects, BroadcastProposal)[0].proposal == again
+    effects = node.feed(BlockVerdict(seal.digest, Verdict.VALID))
     assert notarize(seal, view=2) in votes_cast(effects)
     assert notarize(seal, view=2).outputs == seal.outputs
+
+
+def test_a_seal_that_is_proposed_again_is_judged_again() -> None:
+    """Its origin may have left the best chain since: a verdict is good for one vote."""
+    node = make(2)
+    seal = block("s", 1, seal=True)
+    assert votes_cast(propose(node, seal)) == [notarize(seal)]
+    notarized(node, seal)
+    again = proposal(seal, base=1, view=2)
+    effects = node.feed(ProposalReceived(again))
+    assert of(effects, ValidateBlock) == [ValidateBlock(again)]
+    assert votes_cast(effects) == []
+    assert votes_cast(node.feed(BlockVerdict(seal.digest, Verdict.UNAVAILABLE))) == []
+    assert votes_cast(node.feed(BlockVerdict(seal.digest, Verdict.VALID))) == [
+        notarize(seal, view=2)
+    ]
+
+
+def test_a_leader_judges_the_seal_that_it_proposes_again() -> None:
+    node = make(1)
+    seal = block("s", 1, seal=True)
+    propose(node, seal)
+    notarized(node, seal)
+    effects = node.feed(TimerFired(timer(TimerKind.REQUIRE, 2)))
+    again = proposal(seal, base=1, view=2)
+    assert [item.proposal for item in of(effects, BroadcastProposal)] == [again]
+    assert of(effects, ValidateBlock) == [ValidateBlock(again)]
+    assert votes_cast(effects) == []
+    assert votes_cast(node.feed(BlockVerdict(seal.digest, Verdict.VALID))) == [
+        notarize(seal, view=2)
+    ]
+
+
+def test_two_views_that_wait_for_one_seal_are_judged_one_after_the_other() -> None:
+    node = make(3)
+    seal = block("s", 1, seal=True)
+    propose(node, seal)
+    notarized(node, seal)
+    node.feed(ProposalReceived(proposal(seal, base=1, view=2)))
+    node.feed(CertificatesReceived(2, (certificate(MEMBERS, null(2), (0, 1, 2)),)))
+    node.feed(ProposalReceived(proposal(seal, base=1, view=3)))
+    effects = node.feed(BlockVerdict(seal.digest, Verdict.VALID))
+    assert votes_cast(effects) == [notarize(seal, view=2)]
+    assert of(effects, ValidateBlock) == [ValidateBlock(proposal(seal, base=1, view=3))]
+    assert votes_cast(node.feed(BlockVerdict(seal.digest, Verdict.VALID))) == [
+        notarize(seal, view=3)
+    ]
 
 
 def test_a_new_block_on_a_notarized_seal_is_refused() -> None:
@@ -329,9 +377,7 @@ def test_a_seal_is_final_by_votes_of_a_later_view_and_ends_the_instance() -> Non
     seal = block("s", 1, seal=True)
     propose(node, seal)
     notarized(node, seal)
-    assert votes_cast(node.feed(ProposalReceived(proposal(seal, base=1, view=2)))) == [
-        notarize(seal, view=2)
-    ]
+    assert votes_cast(propose(node, seal, base=1, view=2)) == [notarize(seal, view=2)]
     notarized(node, seal, view=2)
     proof = certificate(MEMBERS, finalize(seal, view=2), (0, 1, 2))
     effects = node.feed(CertificatesReceived(0, (proof,)))
