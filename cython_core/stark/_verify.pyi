@@ -23,5 +23,8 @@ def encode_words(numbers: Iterable[int]) -> bytes: ...
 def encode_interactions(
     interactions: Sequence[tuple[int, int, Sequence[int]]],
 ) -> bytes: ...
+def bus_widths(key: bytes) -> tuple[int, ...]:
+    """Empty if these bytes are no key."""
+
 def memory_bytes(key: bytes) -> int:
     """What the verifier allocates for proofs under this key; 0 if these bytes are no key."""

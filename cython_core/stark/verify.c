@@ -309,6 +309,7 @@ enum stark_status stark_verify(const struct stark_claim *claim, void *memory, si
     struct stark_arena arena = {memory, memory_bytes, 0};
 
     STARK_TRY(stark_key_read(&run.key, claim->key, claim->key_length));
+    STARK_UNPOISON(memory, memory_bytes);
     give_memory(&run, &arena);
     if (arena.used > arena.size) {
         return STARK_NO_MEMORY;

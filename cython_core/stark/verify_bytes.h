@@ -93,9 +93,11 @@ static inline kb31x stark_load_extension(const uint8_t *bytes)
 #include <sanitizer/asan_interface.h>
 enum { STARK_GAP_BYTES = 64 };
 #define STARK_POISON(bytes, count) ASAN_POISON_MEMORY_REGION(bytes, count)
+#define STARK_UNPOISON(bytes, count) ASAN_UNPOISON_MEMORY_REGION(bytes, count)
 #else
 enum { STARK_GAP_BYTES = 0 };
 #define STARK_POISON(bytes, count) ((void)(bytes))
+#define STARK_UNPOISON(bytes, count) ((void)(bytes))
 #endif
 
 /* Memory that is only ever given out. Without a base it gives nothing, and counts. */

@@ -95,7 +95,7 @@ def range_table(log: int) -> Table:
 def single_table() -> Table:
     """Any height, also one row."""
     air = Air(Table("single", 1, 0, 0, 3))
-    air.require(air.first * air.last * (air.main(0) - air.public(1)))
+    air.require(air.main(0) - air.public(1), air.first * air.last * (air.main(0) - 3))
     air.interact(1, 1, air.main(0), air.main(0), air.public(1))
     air.interact(1, 0 - air.constant(1), air.main(0), air.main(0), air.public(1))
     return air.group((1,), (0,))
