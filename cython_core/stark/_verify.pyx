@@ -2,7 +2,7 @@
 """Python door of the compiled verifier (stark/verify.h)."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport free, malloc
 
 import struct
@@ -14,6 +14,8 @@ cdef extern from "stark/verify.h":
         STARK_VALID
         STARK_BAD_KEY
         STARK_NO_MEMORY
+    enum:
+        STARK_BUS_COUNT_MAX
     struct stark_claim:
         const uint8_t *key
         size_t key_length
@@ -26,6 +28,8 @@ cdef extern from "stark/verify.h":
         const uint8_t *proof
         size_t proof_length
     const char *stark_status_name(stark_status status) noexcept nogil
+    uint32_t stark_verify_buses(const uint8_t *key, size_t length,
+                                uint32_t *widths) noexcept nogil
     size_t stark_verify_memory(const uint8_t *key, size_t length) noexcept nogil
     stark_status stark_verify(const stark_claim *claim, void *memory,
                               size_t memory_bytes) noexcept nogil
@@ -42,6 +46,12 @@ cdef size_t length(bytes source):
 def encode_words(numbers):
     """Integers as 4 bytes each. struct.error for what is no 32-bit number."""
     return struct.pack(f"<{len(numbers)}I", *numbers)
+
+
+def bus_widths(bytes key not None):
+    cdef uint32_t[STARK_BUS_COUNT_MAX] widths
+    cdef uint32_t count = stark_verify_buses(view(key), length(key), widths)
+    return tuple(widths[bus] for bus in range(count))
 
 
 def encode_interactions(interactions):
@@ -85,11 +95,16 @@ def verify_encoded(bytes key not None, bytes publics not None, bytes interaction
 
 def verify(bytes key not None, publics, interactions, bytes context not None,
            bytes proof not None):
+    widths = bus_widths(key)
     try:
         encoded_publics = encode_words(publics)
     except struct.error:
         raise InvalidProof(Reason.BAD_PUBLICS) from None
     try:
+        # In bytes a tuple of another width would read as other interactions.
+        for bus, _, elements in interactions:
+            if 0 <= bus < len(widths) and len(elements) != widths[bus]:
+                raise InvalidProof(Reason.BAD_INTERACTIONS)
         encoded_interactions = encode_interactions(interactions)
     except struct.error:
         raise InvalidProof(Reason.BAD_INTERACTIONS) from None
