@@ -5,15 +5,19 @@ docs/proofs.md, "Commitment to matrices", is the definition. The prover's side i
 sides import nothing of one another; `positions` says to both which rows an opening shows.
 """
 
-from cython_core.commitment._commitment import (
-    BLOCKS_MAX,
-    LOG_HEIGHT_MAX,
-    CommitmentTree,
-    RowHasher,
-    available_kernels,
-    commit_matrices,
-)
+from typing import TYPE_CHECKING, Any
+
 from cython_core.commitment.positions import rows_of
+
+if TYPE_CHECKING:
+    from cython_core.commitment._commitment import (
+        BLOCKS_MAX,
+        LOG_HEIGHT_MAX,
+        CommitmentTree,
+        RowHasher,
+        available_kernels,
+        commit_matrices,
+    )
 
 __all__ = [
     "BLOCKS_MAX",
@@ -24,3 +28,12 @@ __all__ = [
     "commit_matrices",
     "rows_of",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What is compiled comes when it is asked for: the Python verifier runs without it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from cython_core.commitment import _commitment
+
+    return getattr(_commitment, name)

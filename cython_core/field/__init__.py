@@ -7,8 +7,12 @@ takes and gives plain values below `P`. `_reference` is the arithmetic in plain 
 that the kernels are tested against and what the Python verifier counts with.
 """
 
-from cython_core.field._matrix import PANEL, Matrix
+from typing import TYPE_CHECKING, Any
+
 from cython_core.field._reference import GENERATOR, TWO_ADICITY, P, bit_reverse, root
+
+if TYPE_CHECKING:
+    from cython_core.field._matrix import PANEL, Matrix
 
 __all__ = [
     "GENERATOR",
@@ -19,3 +23,12 @@ __all__ = [
     "bit_reverse",
     "root",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What is compiled comes when it is asked for: the Python verifier runs without it."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from cython_core.field import _matrix
+
+    return getattr(_matrix, name)
