@@ -1,0 +1,333 @@
+/*
+ * The kernels of kernels.h over lanes; see field/kb31_lanes.h for how such a header is compiled.
+ *
+ * Sums of products are lazy where the instruction set allows: products of 62 bits are added up in 64
+ * and kept below p * 2^32 by one conditional subtraction for every two, so that only one Montgomery
+ * reduction is paid for a whole sum.
+ */
+#include "field/kb31_lanes.h"
+#include "stark/kernels.h"
+
+#include <string.h>
+
+#if defined(KB_ISA_AVX512)
+
+typedef struct {
+    __m512i even, odd;
+} kbsum;
+
+KB_TARGET static inline kbsum kbsum_zero(void)
+{
+    kbsum sum = {_mm512_setzero_si512(), _mm512_setzero_si512()};
+    return sum;
+}
+
+KB_TARGET static inline __m512i kbsum_reduced(__m512i sum)
+{
+    __m512i bound = _mm512_set1_epi64((int64_t)((uint64_t)KB31_P << 32));
+    return _mm512_min_epu64(sum, _mm512_sub_epi64(sum, bound));
+}
+
+/* sum + a*b + c*d; odd halves are given shifted down, as kbsum_odd makes them. */
+KB_TARGET static inline kbsum kbsum_add2(kbsum sum, kbv a, kbv a_odd, kbv b, kbv c, kbv c_odd,
+                                         kbv d)
+{
+    __m512i even = _mm512_add_epi64(_mm512_mul_epu32(a, b), _mm512_mul_epu32(c, d));
+    __m512i odd = _mm512_add_epi64(_mm512_mul_epu32(a_odd, b), _mm512_mul_epu32(c_odd, d));
+    sum.even = kbsum_reduced(_mm512_add_epi64(sum.even, even));
+    sum.odd = kbsum_reduced(_mm512_add_epi64(sum.odd, odd));
+    return sum;
+}
+
+KB_TARGET static inline kbv kbsum_odd(kbv a)
+{
+    return _mm512_srli_epi64(a, 32);
+}
+
+KB_TARGET static inline kbv kbsum_value(kbsum sum)
+{
+    kbv modulus = kbv_set1(KB31_P), mu = kbv_set1(KB31_MU);
+    kbv even = _mm512_mul_epu32(_mm512_mul_epu32(sum.even, mu), modulus);
+    kbv odd = _mm512_mul_epu32(_mm512_mul_epu32(sum.odd, mu), modulus);
+    kbv high = _mm512_mask_mov_epi32(_mm512_srli_epi64(sum.even, 32), 0xaaaa, sum.odd);
+    kbv multiple = _mm512_mask_mov_epi32(_mm512_srli_epi64(even, 32), 0xaaaa, odd);
+    kbv difference = _mm512_sub_epi32(high, multiple);
+    return _mm512_min_epu32(difference, _mm512_add_epi32(difference, modulus));
+}
+
+#else
+
+typedef kbv kbsum;
+
+KB_TARGET static inline kbsum kbsum_zero(void)
+{
+    return kbv_set1(0);
+}
+
+KB_TARGET static inline kbsum kbsum_add2(kbsum sum, kbv a, kbv a_odd, kbv b, kbv c, kbv c_odd,
+                                         kbv d)
+{
+    (void)a_odd;
+    (void)c_odd;
+    return kbv_add(sum, kbv_add(kbv_mul(a, b), kbv_mul(c, d)));
+}
+
+KB_TARGET static inline kbv kbsum_odd(kbv a)
+{
+    return a;
+}
+
+KB_TARGET static inline kbv kbsum_value(kbsum sum)
+{
+    return sum;
+}
+
+#endif
+
+typedef struct {
+    kbv c[KB31_EXTENSION];
+} kbx;
+
+/* Of an array of extended values whose coefficients lie `stride` words apart. */
+KB_TARGET static inline kbx kbx_load(const uint32_t *from, size_t stride)
+{
+    kbx a;
+    for (int k = 0; k < KB31_EXTENSION; k++) {
+        a.c[k] = kbv_load(from + stride * (size_t)k);
+    }
+    return a;
+}
+
+KB_TARGET static inline void kbx_store(uint32_t *to, size_t stride, kbx a)
+{
+    for (int k = 0; k < KB31_EXTENSION; k++) {
+        kbv_store(to + stride * (size_t)k, a.c[k]);
+    }
+}
+
+/* As kb31x_mul. */
+KB_TARGET static inline kbx kbx_mul(kbx a, kbx b)
+{
+    kbv zero = kbv_set1(0);
+    kbv t[9] = {zero, zero, zero, zero, zero, zero, zero, zero, zero};
+    kbx product;
+    for (int i = 0; i < KB31_EXTENSION; i++) {
+        for (int j = 0; j < KB31_EXTENSION; j++) {
+            t[i + j] = kbv_add(t[i + j], kbv_mul(a.c[i], b.c[j]));
+        }
+    }
+    product.c[0] = kbv_sub(kbv_add(t[0], t[5]), t[8]);
+    product.c[1] = kbv_add(t[1], t[6]);
+    product.c[2] = kbv_add(kbv_sub(kbv_add(t[2], t[7]), t[5]), t[8]);
+    product.c[3] = kbv_add(kbv_sub(t[3], t[6]), t[8]);
+    product.c[4] = kbv_sub(t[4], t[7]);
+    return product;
+}
+
+/* While the array has fewer entries than a vector has lanes. */
+static void powers_scalar(kb31x step, size_t count, size_t size, uint32_t *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        kb31x power;
+        for (int k = 0; k < KB31_EXTENSION; k++) {
+            power.c[k] = out[size * (size_t)k + i];
+        }
+        power = kb31x_mul(power, step);
+        for (int k = 0; k < KB31_EXTENSION; k++) {
+            out[size * (size_t)k + count + i] = power.c[k];
+        }
+    }
+}
+
+KB_TARGET static void powers(const uint32_t z[KB31_EXTENSION], uint32_t log, uint32_t *out)
+{
+    size_t size = (size_t)1 << log;
+    kb31x squares[KB31_TWO_ADICITY + 1];
+
+    memcpy(squares[0].c, z, sizeof squares[0].c);
+    for (uint32_t bit = 1; bit <= log; bit++) {
+        squares[bit] = kb31x_mul(squares[bit - 1], squares[bit - 1]);
+    }
+    for (int k = 0; k < KB31_EXTENSION; k++) {
+        out[size * (size_t)k] = k == 0 ? KB31_ONE : 0;
+    }
+    /* Bit `level` of the index is bit log - 1 - level of the exponent. */
+    for (uint32_t level = 0; level < log; level++) {
+        size_t count = (size_t)1 << level;
+        kb31x step = squares[log - 1 - level];
+        kbx factor;
+
+        if (count < KB_LANES) {
+            powers_scalar(step, count, size, out);
+            continue;
+        }
+        for (int k = 0; k < KB31_EXTENSION; k++) {
+            factor.c[k] = kbv_set1(step.c[k]);
+        }
+        for (size_t i = 0; i < count; i += KB_LANES) {
+            kbx_store(out + count + i, size, kbx_mul(kbx_load(out + i, size), factor));
+        }
+    }
+}
+
+KB_TARGET static void evaluate(const uint32_t *panel, size_t rows, const uint32_t *weights,
+                               uint32_t *out)
+{
+    static const uint32_t zeros[KB31_PANEL] = {0};
+
+    for (size_t lane = 0; lane < KB31_PANEL; lane += KB_LANES) {
+        kbsum sums[KB31_EXTENSION];
+        uint32_t values[KB31_EXTENSION][KB_LANES];
+
+        for (int k = 0; k < KB31_EXTENSION; k++) {
+            sums[k] = kbsum_zero();
+        }
+        for (size_t row = 0; row < rows; row += 2) {
+            int is_pair = row + 1 < rows;
+            size_t other = is_pair ? row + 1 : row;
+            kbv a = kbv_load(panel + KB31_PANEL * row + lane);
+            kbv b = kbv_load(is_pair ? panel + KB31_PANEL * other + lane : zeros);
+            kbv a_odd = kbsum_odd(a), b_odd = kbsum_odd(b);
+
+            for (int k = 0; k < KB31_EXTENSION; k++) {
+                const uint32_t *weight = weights + rows * (size_t)k;
+                sums[k] = kbsum_add2(sums[k], a, a_odd, kbv_set1(weight[row]), b, b_odd,
+                                     kbv_set1(weight[other]));
+            }
+        }
+        for (int k = 0; k < KB31_EXTENSION; k++) {
+            kbv_store(values[k], kbsum_value(sums[k]));
+            for (size_t i = 0; i < KB_LANES; i++) {
+                out[(lane + i) * KB31_EXTENSION + (size_t)k] = values[k][i];
+            }
+        }
+    }
+}
+
+#if defined(KB_ISA_AVX512)
+
+/* Sixteen rows of sixteen words: unpack within quarters, then shuffle the quarters. */
+KB_TARGET static inline void transpose_square(const uint32_t *const rows[16], uint32_t *out,
+                                              size_t stride)
+{
+    __m512i r[16], pairs[16], quads[16];
+    int group, column;
+
+    for (group = 0; group < 16; group++) {
+        r[group] = _mm512_loadu_si512(rows[group]);
+    }
+    for (group = 0; group < 8; group++) {
+        pairs[2 * group] = _mm512_unpacklo_epi32(r[2 * group], r[2 * group + 1]);
+        pairs[2 * group + 1] = _mm512_unpackhi_epi32(r[2 * group], r[2 * group + 1]);
+    }
+    for (group = 0; group < 4; group++) {
+        __m512i *from = pairs + 4 * group, *to = quads + 4 * group;
+        to[0] = _mm512_unpacklo_epi64(from[0], from[2]);
+        to[1] = _mm512_unpackhi_epi64(from[0], from[2]);
+        to[2] = _mm512_unpacklo_epi64(from[1], from[3]);
+        to[3] = _mm512_unpackhi_epi64(from[1], from[3]);
+    }
+    for (column = 0; column < 4; column++) {
+        __m512i low_even = _mm512_shuffle_i32x4(quads[column], quads[column + 4], 0x88);
+        __m512i low_odd = _mm512_shuffle_i32x4(quads[column], quads[column + 4], 0xdd);
+        __m512i high_even = _mm512_shuffle_i32x4(quads[column + 8], quads[column + 12], 0x88);
+        __m512i high_odd = _mm512_shuffle_i32x4(quads[column + 8], quads[column + 12], 0xdd);
+        uint32_t *to = out + stride * (size_t)column;
+        kbv_store(to, _mm512_shuffle_i32x4(low_even, high_even, 0x88));
+        kbv_store(to + 4 * stride, _mm512_shuffle_i32x4(low_odd, high_odd, 0x88));
+        kbv_store(to + 8 * stride, _mm512_shuffle_i32x4(low_even, high_even, 0xdd));
+        kbv_store(to + 12 * stride, _mm512_shuffle_i32x4(low_odd, high_odd, 0xdd));
+    }
+}
+
+#else
+
+KB_TARGET static inline void transpose_square(const uint32_t *const rows[16], uint32_t *out,
+                                              size_t stride)
+{
+    for (size_t column = 0; column < KB31_PANEL; column++) {
+        for (size_t row = 0; row < 16; row++) {
+            out[stride * column + row] = rows[row][column];
+        }
+    }
+}
+
+#endif
+
+KB_TARGET static void transpose(const uint32_t *panel, size_t rows, size_t first, uint32_t *out)
+{
+    const uint32_t *pointers[16];
+    size_t mask = rows - 1;
+
+    for (size_t group = 0; group < STARK_BLOCK; group += 16) {
+        for (size_t row = 0; row < 16; row++) {
+            pointers[row] = panel + KB31_PANEL * ((first + group + row) & mask);
+        }
+        transpose_square(pointers, out + group, STARK_BLOCK);
+    }
+}
+
+KB_TARGET static void fold(const uint32_t *base, size_t count, const uint32_t *coefficients,
+                           uint32_t *sum)
+{
+    for (size_t lane = 0; lane < STARK_BLOCK; lane += KB_LANES) {
+        kbsum sums[KB31_EXTENSION];
+
+        for (int k = 0; k < KB31_EXTENSION; k++) {
+            sums[k] = kbsum_zero();
+        }
+        for (size_t i = 0; i < count; i += 2) {
+            int is_pair = i + 1 < count;
+            size_t other = is_pair ? i + 1 : i;
+            const uint32_t *x = coefficients + KB31_EXTENSION * i;
+            const uint32_t *y = coefficients + KB31_EXTENSION * other;
+            kbv a = kbv_load(base + STARK_BLOCK * i + lane);
+            kbv b = is_pair ? kbv_load(base + STARK_BLOCK * other + lane) : kbv_set1(0);
+            kbv a_odd = kbsum_odd(a), b_odd = kbsum_odd(b);
+
+            for (int k = 0; k < KB31_EXTENSION; k++) {
+                sums[k] = kbsum_add2(sums[k], a, a_odd, kbv_set1(x[k]), b, b_odd, kbv_set1(y[k]));
+            }
+        }
+        for (int k = 0; k < KB31_EXTENSION; k++) {
+            uint32_t *to = sum + STARK_BLOCK * (size_t)k + lane;
+            kbv_store(to, kbv_add(kbv_load(to), kbsum_value(sums[k])));
+        }
+    }
+}
+
+KB_TARGET static void multiply(const uint32_t *a, const uint32_t *b, uint32_t *out)
+{
+    for (size_t lane = 0; lane < STARK_BLOCK; lane += KB_LANES) {
+        kbx product =
+            kbx_mul(kbx_load(a + lane, STARK_BLOCK), kbx_load(b + lane, STARK_BLOCK));
+        kbx_store(out + lane, STARK_BLOCK, product);
+    }
+}
+
+KB_TARGET static void add(const uint32_t *a, const uint32_t *b, uint32_t *out)
+{
+    for (size_t i = 0; i < STARK_EXTENDED_BLOCK; i += KB_LANES) {
+        kbv_store(out + i, kbv_add(kbv_load(a + i), kbv_load(b + i)));
+    }
+}
+
+KB_TARGET static void subtract(const uint32_t *a, const uint32_t *b, uint32_t *out)
+{
+    for (size_t i = 0; i < STARK_EXTENDED_BLOCK; i += KB_LANES) {
+        kbv_store(out + i, kbv_sub(kbv_load(a + i), kbv_load(b + i)));
+    }
+}
+
+KB_TARGET static void scale(const uint32_t *a, const uint32_t *base, uint32_t *out)
+{
+    for (size_t i = 0; i < STARK_EXTENDED_BLOCK; i += KB_LANES) {
+        kbv factor = kbv_load(base + i % STARK_BLOCK);
+        kbv_store(out + i, kbv_mul(kbv_load(a + i), factor));
+    }
+}
+
+#define STARK_KERNELS(title)                                                                  \
+    {                                                                                         \
+        title, powers, evaluate, transpose, fold, multiply, add, subtract, scale,             \
+    }

@@ -1,0 +1,152 @@
+"""The prover against the slow one that is written from docs/proofs.md: the same bytes."""
+
+from dataclasses import replace
+
+import pytest
+
+from cython_core.air.key import decode_key
+from cython_core.air.table import PublicInteraction
+from cython_core.field import Matrix
+from cython_core.stark._prover import available_kernels
+from cython_core.stark.prover import (
+    Cancelled,
+    Options,
+    ProvingKey,
+    Stage,
+    UnprovableError,
+    make_proving_key,
+    prove,
+)
+from tests.support.reference_systems import Case, fibonacci, mixed
+
+CASES = {
+    "fibonacci": fibonacci(),
+    "one row": fibonacci(log=0),
+    "two rows": fibonacci(log=1),
+    "several blocks": fibonacci(log=8),
+    "mixed": mixed(),
+    "taller range": mixed(values_log=2, range_log=5, single_log=3),
+    "all tiny": mixed(values_log=1, range_log=1),
+}
+
+
+def proving_key_of(case: Case) -> ProvingKey:
+    """The key of a case with the values of its preprocessed columns."""
+    key = decode_key(case.key)
+    tables = tuple(
+        replace(table, preprocessed=tuple(tuple(column) for column in columns))
+        for table, columns in zip(key.system.tables, case.preprocessed, strict=True)
+    )
+    made = make_proving_key(replace(key.system, tables=tables), key.parameters)
+    assert made.encoding == case.key
+    return made
+
+
+def proof_of(case: Case, options: Options | None = None) -> bytes:
+    main = [Matrix.from_columns(columns) for columns in case.mains]
+    interactions = [PublicInteraction(*one_of(one)) for one in case.interactions]
+    return prove(proving_key_of(case), main, case.publics, interactions, case.context, options)
+
+
+def one_of(interaction: object) -> tuple[int, int, tuple[int, ...]]:
+    return (interaction.bus, interaction.multiplicity, tuple(interaction.elements))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_proof_is_that_of_the_slow_prover(name: str) -> None:
+    assert proof_of(CASES[name]) == CASES[name].prove()
+
+
+@pytest.mark.parametrize("kernel", available_kernels())
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("codeword_bytes", [0, 1 << 20])
+def test_how_the_prover_works_does_not_change_the_proof(
+    kernel: str, threads: int, codeword_bytes: int
+) -> None:
+    for case in (mixed(), fibonacci(log=8)):
+        options = Options(threads=threads, kernel=kernel, codeword_bytes=codeword_bytes)
+        assert proof_of(case, options) == proof_of(case)
+
+
+def test_the_values_given_are_left_as_they_were() -> None:
+    case = mixed()
+    main = [Matrix.from_columns(columns) for columns in case.mains]
+    before = [matrix.copy() for matrix in main]
+    interactions = [PublicInteraction(*one_of(one)) for one in case.interactions]
+    prove(proving_key_of(case), main, case.publics, interactions, case.context)
+    assert main == before
+
+
+def test_progress_tells_every_stage_and_ends_each() -> None:
+    seen: list[tuple[Stage, int, int]] = []
+    proof_of(mixed(), Options(progress=lambda *step: seen.append(step)))
+    assert [stage for stage in Stage if any(step[0] == stage for step in seen)] == list(Stage)
+    assert all(1 <= done <= total for _, done, total in seen)
+    assert {stage for stage, done, total in seen if done == total} == set(Stage)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_proof_can_be_cancelled_at_any_task(threads: int) -> None:
+    calls = 0
+
+    def count() -> bool:
+        nonlocal calls
+        calls += 1
+        return False
+
+    proof_of(mixed(), Options(is_cancelled=count))
+    for stop in range(1, calls + 1, 7):
+        left = stop
+
+        def is_cancelled() -> bool:
+            nonlocal left
+            left -= 1
+            return left <= 0
+
+        with pytest.raises(Cancelled):
+            proof_of(mixed(), Options(threads=threads, is_cancelled=is_cancelled))
+
+
+def test_tables_that_break_a_constraint_are_unprovable() -> None:
+    case = fibonacci()
+    broken = [list(column) for column in case.mains[0]]
+    broken[0][5] += 1
+    with pytest.raises(UnprovableError) as caught:
+        proof_of(replace(case, mains=[broken]))
+    assert str(caught.value) == (
+        "table fibonacci does not satisfy its constraints; air.check names the row"
+    )
+
+
+def test_buses_that_do_not_balance_are_unprovable() -> None:
+    case = mixed()
+    with pytest.raises(UnprovableError) as caught:
+        proof_of(replace(case, interactions=()))
+    assert str(caught.value) == "the buses do not balance; air.check names the tuple"
+
+
+@pytest.mark.parametrize(
+    ("mains", "message"),
+    [
+        ([], "1 tables are needed, not 0"),
+        (
+            [[[1, 1, 2], [1, 2, 3]]],
+            "table fibonacci has 3 rows, not a power of two from 2^0 to 2^22",
+        ),
+        ([[[1, 1]]], "table fibonacci has 2 columns, not 1"),
+    ],
+)
+def test_tables_of_the_wrong_shape(mains: list[list[list[int]]], message: str) -> None:
+    case = fibonacci()
+    main = [Matrix.from_columns(columns) for columns in mains]
+    with pytest.raises(UnprovableError) as caught:
+        prove(proving_key_of(case), main, case.publics)
+    assert str(caught.value) == message
+
+
+def test_public_values_are_counted() -> None:
+    case = fibonacci()
+    main = [Matrix.from_columns(columns) for columns in case.mains]
+    with pytest.raises(UnprovableError) as caught:
+        prove(proving_key_of(case), main, [1])
+    assert str(caught.value) == "3 public values, not 1"
