@@ -668,24 +668,16 @@ class Chain:
         cycles = budget.room_for_users(self.params, records)
         return SelectionLimits(TRANSACTIONS_COUNT_MAX, TRANSACTIONS_BYTES_MAX, cycles)
 
-    def finalise(self, digests: Sequence[Hash32], certificate: Certificate) -> list[Finalised]:
-        """Make accepted blocks final, oldest first; `certificate` is the last one's. Durable.
-
-        Raises LocalError when a block was not accepted: callers accept certified blocks first.
-        """
-        done, rows = self._decide(digests, certificate)
-        self.store.write_final(rows, certificate)
-        self._note_durable(done)
-        return done
-
-    async def finalise_in_thread(
+    async def finalise(
         self, digests: Sequence[Hash32], certificate: Certificate
     ) -> list[Finalised]:
-        """`finalise`, with the disk in a thread: large blocks take longer than a vote may wait.
+        """Make accepted blocks final, oldest first; `certificate` is the last one's. Durable.
 
-        Memory is ahead of the disk meanwhile. That is safe: what is final is final for the network,
-        and a node that crashes here fetches it again. What another task made final while this one
-        waited for its turn is left out.
+        The disk is in a thread: large blocks take longer than a vote may wait. Memory is ahead of
+        it meanwhile. That is safe: what is final is final for the network, and a node that crashes
+        here fetches it again. What another task made final while this one waited for its turn is
+        left out. Raises LocalError when a block was not accepted: callers accept certified blocks
+        first.
         """
         async with self._writing:
             digests = self._still_open(digests)
@@ -693,7 +685,9 @@ class Chain:
                 return []
             done, rows = self._decide(digests, certificate)
             await trio.to_thread.run_sync(self.store.write_final, rows, certificate)
-            self._note_durable(done)
+            self.durable = done[-1].state
+            self._unwritten.clear()
+            self.being_written = ()
         return done
 
     async def is_durable(self, height: BlockHeight) -> bool:
@@ -711,11 +705,6 @@ class Chain:
         known = [self.block(digest) for digest in digests[-1:]]
         is_below = any(block is not None and block.header.height <= height for block in known)
         return [] if is_below else digests
-
-    def _note_durable(self, done: Sequence[Finalised]) -> None:
-        self.durable = done[-1].state
-        self._unwritten.clear()
-        self.being_written = ()
 
     def _decide(
         self, digests: Sequence[Hash32], certificate: Certificate

@@ -543,7 +543,7 @@ class ConsensusService:
                 continue
             if digests:
                 self._hooks.crash_point("final-before-write")
-                done = await self._chain.finalise_in_thread(digests, event.certificate)
+                done = await self._chain.finalise(digests, event.certificate)
                 self._hooks.crash_point("final-after-write")
                 header = self._chain.final.header
                 log.debug("finalised", epoch=header.epoch, height=header.height)

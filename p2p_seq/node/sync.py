@@ -174,6 +174,6 @@ class SyncService:
             digests.append(state.digest)
         if self._chain.final.digest != blocks[0].header.parent:
             return  # consensus made them final meanwhile
-        done = await self._chain.finalise_in_thread(digests, certificate)
+        done = await self._chain.finalise(digests, certificate)
         if done:
             self._finalised(done)

@@ -302,9 +302,10 @@ class Participant:
         statement = reference.statement(VoteKind.FINALIZE, parent.epoch, block.header.view)
         return self.world.certificate(parent, statement)
 
-    def finalise(self, block: Block) -> Finalised:
+    async def finalise(self, block: Block) -> Finalised:
         """Make an accepted child of the tip final."""
-        (done,) = self.chain.finalise([self.chain.digest(block.header)], self.finality(block))
+        digest = self.chain.digest(block.header)
+        (done,) = await self.chain.finalise([digest], self.finality(block))
         return done
 
     async def extend(self, transactions: Sequence[bytes] = ()) -> Finalised:
@@ -312,7 +313,7 @@ class Participant:
         block = self.build(transactions=transactions)
         assert block is not None
         await self.accept(block)
-        return self.finalise(block)
+        return await self.finalise(block)
 
     async def extend_until(self, origin: int) -> list[Finalised]:
         """Blocks until the finalised origin is there; Bitcoin must have it deep enough."""

@@ -29,7 +29,7 @@ async def hand_over(block: Block, one: Participant, other: Participant) -> None:
     """`other` judges and finalises what `one` has just made final."""
     await other.follow()
     await other.accept(block)
-    other.finalise(block)
+    await other.finalise(block)
     same(one, other)
 
 
@@ -74,13 +74,13 @@ async def test_two_blocks_at_one_height_and_a_switch_between_them(world: World) 
     await one.accept(on_left)
     above = await one.accept(on_right)
     assert one.chain.undecided(above.digest) == [right.digest, above.digest]
-    one.finalise(second)
+    await one.finalise(second)
     assert one.chain.state(left.digest) is None
     assert one.chain.state(one.chain.digest(on_left.header)) is None
     assert one.chain.state(above.digest) is above
     with pytest.raises(NotYetError, match="is not known here"):
         await one.accept(on_left)
-    one.finalise(on_right)
+    await one.finalise(on_right)
     assert one.final is above
     assert one.chain.ledger.executed_count == 0
     one.restart()
@@ -102,11 +102,11 @@ async def test_several_blocks_become_final_in_one_act(world: World) -> None:
         await other.accept(block)
     digests = [one.chain.digest(block.header) for block in blocks]
     certificate = one.finality(blocks[-1])
-    assert [item.state.digest for item in one.chain.finalise(digests, certificate)] == digests
+    assert [item.state.digest for item in await one.chain.finalise(digests, certificate)] == digests
     encoded, stored = one.chain.store.final_range(blocks[0].header.height, 16, 1 << 20)
     assert [Block.decode(item, world.params.network) for item in encoded] == blocks
     assert stored == certificate.encode()
-    other.chain.finalise(digests, certificate)
+    await other.chain.finalise(digests, certificate)
     same(one, other)
 
 
@@ -125,7 +125,7 @@ async def test_two_tasks_that_finalise_the_same_do_it_once(world: World) -> None
     done: list[list[Finalised]] = []
 
     async def finalise(count: int, certificate: Certificate) -> None:
-        done.append(await one.chain.finalise_in_thread(digests[:count], certificate))
+        done.append(await one.chain.finalise(digests[:count], certificate))
 
     certificates = [one.finality(first), one.finality(second)]
     async with trio.open_nursery() as nursery:
@@ -160,7 +160,7 @@ async def test_nodes_with_other_tips_derive_the_same(world: World) -> None:
     await other.follow()
     for block in blocks:
         await other.accept(block, voting=False)
-        other.finalise(block)
+        await other.finalise(block)
     same(one, other)
 
 
