@@ -34,14 +34,14 @@ class TreeUpdateStatement:
                     "hash before and after, of which either may be absent."
                 ),
                 (
-                    "If the old root is that of a well-formed tree, each leaf was there as the batch "
-                    "says, or was absent where it says so; no path is updated twice."
+                    "If the old root is that of a well-formed tree, each leaf was as the batch "
+                    "says before it, or absent where it says so; no path is updated twice."
                 ),
                 "The new root is that of the tree with exactly these leaves changed.",
             ),
             not_proven=(
                 (
-                    "Why the leaves changed: no transaction, no signature and no rule of the ledger "
+                    "Why the leaves changed: no transaction, signature or rule of the ledger "
                     "is checked."
                 ),
                 "That the old root is the root of a well-formed tree, or of the ledger's.",

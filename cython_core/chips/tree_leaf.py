@@ -64,10 +64,16 @@ class TreeLeaf:
         return self.table
 
     def _kinds(self) -> None:
+        """Each row has one kind or none.
+
+        is_other is 0 or 1 - is_update: where it is not zero the leaf was present, so the row is
+        one of a leaf. In the same way is_opened is 0 or 1 - is_leaf.
+        """
         table = self.table
-        for kind in (self.is_update, self.is_other, self.is_opened):
-            table.require_boolean(kind)
-        table.require_boolean(self.is_real, "a row has one kind")
+        table.require_boolean(self.is_update)
+        table.require(
+            self.is_opened * (self.is_opened - 1 + self.is_leaf), "an opened node is no leaf"
+        )
         table.require_boolean(self.was_present)
         table.require_boolean(self.is_present)
         table.require(self.was_present * (1 - self.is_leaf), "only leaves were present")

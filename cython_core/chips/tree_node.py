@@ -35,11 +35,13 @@ class Side:
         self.after = subtree_columns(table, f"{name}.after")
 
     def require_kind(self, table: TableBuilder) -> None:
-        """A side without a row of its own: opaque or empty, and the same before and after."""
+        """A side without a row of its own: opaque or empty, and the same before and after.
+
+        is_opaque is 0 or 1 - is_linked: where it is not zero the hash is not zeros (`_opaque`), and
+        where the hash is not zeros 1 - is_linked - is_opaque is zero.
+        """
         name, is_linked, is_opaque = self.name, self.is_linked, self.is_opaque
         table.require_boolean(is_linked, f"{name}: linked or not")
-        table.require_boolean(is_opaque, f"{name}: opaque or not")
-        table.require(is_linked * is_opaque, f"{name}: not both linked and opaque")
         for time, subtree in (("before", self.before), ("after", self.after)):
             table.require(
                 (1 - is_linked) * (subtree.exists - is_opaque),

@@ -29,42 +29,37 @@ tree-leaf that shows it as another leaf or as an opened node.
 Why nobody can prove a false statement. Assume that nobody finds a collision of keyed BLAKE3, and
 that the old root is the root of a well-formed tree.
 
- 1. Multiplicities of rows that ask are 0 or 1 (is_real, is_child and the kinds of leaf rows are
-    boolean, `exists` and `is_leaf` are by induction), so what is asked for has an answer: a hash is
-    a fact of the chip, and a linked side has a row.
- 2. *Rows are a tree.* Each real row takes its own position from the bus once, and only another row
- of
+ 1. Multiplicities of rows that ask are 0 or 1 (is_real, is_child and the kinds of leaf rows are,
+    hence `exists` and `is_leaf` by induction), so what is asked for has an answer: a hash is a fact
+    of the chip, and a linked side has a row.
+ 2. *Rows are a tree.* Each real row takes its own position from the bus once, and only a row of
     tree-node puts it there, whose depth is smaller by one; the first row of tree-node takes
-    nothing, all other real rows do. A cycle would add up to p times a depth of one, which needs p
-    rows. So from every real row the way up ends in the first row. No row stands apart, no update is
-    left out of the tree.
- 3. *Positions are right.* Prefix, limb and bit start at the root as they must and each step down is
- a
-    function: bit halves; after bit 0 of the low byte of a limb comes bit 15, after bit 8 the next
-    limb (paths are read from the most significant bit of each byte, limbs are little-endian).
-    Whether a step crosses is exact in real rows: the witness of (bit - 1)(bit - 256) exists where
-    neither holds. The right side adds the bit to the prefix. There is no row of tree-node at depth
-    256: no limb 16.
+    nothing, all other real rows do. Depths are modulo p, so a cycle would need p rows. So from
+    every real row the way up ends in the first row, and by induction from there no two rows have
+    one position. No row stands apart, no update is left out of the tree.
+ 3. *Positions are right.* Prefix, limb and bit start at the root as they must and each step down
+    is a function: bit halves; after bit 0 of a limb comes bit 15, after bit 8 the next limb (paths
+    are read from the most significant bit of each byte, limbs are little-endian). Whether a step
+    crosses is exact in real rows: the witness of (bit - 1)(bit - 256) exists where neither holds.
+    The right side adds the bit to the prefix. No row of tree-node is at depth 256: there is no
+    limb 16.
  4. *Paths are right.* A leaf row proves that its path begins with its prefix: the limbs before
- `limb`
-    are equal, and in that limb path - prefix has only bits that the prefix leaves open (`mask`);
-    beyond it the prefix is zero by 3. The limbs of the path have 16 bits because they are hashed.
-    Two leaf rows are at positions of which neither is above the other, by 2, so their paths differ:
-    no path is updated twice, and another leaf is not an updated one.
+    `limb` are equal, and in that limb path - prefix has only bits that the prefix leaves open
+    (`mask`; is_in_high_byte is free, but a wrong one has no mask or one without bits); beyond it
+    the prefix is zero by 3. The limbs of the path have 16 bits because they are hashed. Two leaf
+    rows are at positions of which neither is above the other, by 2, so their paths differ: no path
+    is updated twice, and another leaf is not an updated one.
  5. *Before.* From the root down, the hash before is the one that stands at the position in the tree
     that the old root is of, and existence and leafness are true: a node's hash determines its
     sides; a leaf's hash determines its path; zeros are no hash of anything, and an opaque side is
-    not zeros. K_leaf and K_node differ, so a leaf is no node. At a position where the rule gives a
-    leaf or nothing, at most one side exists and is that leaf. So an update's leaf before is the
-    tree's.
- 6. *After.* The same rule over the same positions with other leaves is the hash of the new tree:
- what has
-    no updates below is the same, and where an opaque side makes a node, the node is there whatever
-    it is.
+    not zeros. K_leaf and K_node differ, so a leaf is no node. Where the rule gives a leaf or
+    nothing, at most one side exists and is that leaf. So an update's leaf before is the tree's.
+ 6. *After.* The same rule over the same positions with other leaves gives the new tree: what has no
+    updates below is the same, and where an opaque side makes a node, the node is there whatever
+    that side is.
  7. Limbs in a hashed message or in its result have 16 bits, since the chip takes them from bits. A
- hash
-    that is not asked for is zero or a sum of a hash and zeros. So no value has two spellings.
- 8. Rows that are not real put nothing on a bus and the digest passes through them unchanged. The
+    hash that is not asked for is zeros or another's. So no value has two spellings.
+ 8. Rows that are not real put nothing on a bus, and the digest passes through them unchanged. The
     last row of tree-leaf is no update, so each digest has a next row to stand in.
 """
 
