@@ -1,4 +1,11 @@
-"""How a testnet is shown: a live table on a terminal, plain lines elsewhere. Pure."""
+"""How a testnet is shown: a live table on a terminal, plain lines elsewhere. Pure.
+
+Everything fits into 80 columns: ids are cut to what tells them apart, and only the reason of a
+refused deposit may need a second line.
+"""
+
+from collections.abc import Sequence
+from typing import Final
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -8,7 +15,8 @@ from p2p_seq.api.types import NodeStatus
 from p2p_seq.wallet.amounts import format_amount
 from testnet.watch import LISTED_MAX, View
 
-SHORT_ID = 16
+SHORT_ID: Final = 16
+SHORT_KEY: Final = 8
 
 
 def render(view: View) -> RenderableType:
@@ -20,9 +28,11 @@ def render(view: View) -> RenderableType:
     if view.deposits or view.withdrawals:
         parts.append(Text(""))
         parts.append(_pegs(view))
+    silent = [name for name, status in sorted(view.nodes.items()) if status is None]
     warnings = _warnings(view)
-    if warnings:
+    if silent or warnings:
         parts.append(Text(""))
+        parts += [Text(f"{name} does not answer", style="red") for name in silent]
         parts += [Text(f"warning: {line}", style="yellow") for line in warnings]
     return Group(*parts)
 
@@ -31,57 +41,66 @@ def _number(value: object) -> Text:
     return Text("-" if value is None else str(value))
 
 
+def _table(title: str, left: Sequence[str], columns: Sequence[str]) -> Table:
+    """Narrow: one blank between columns and no lines."""
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="left" if column in left else "right")
+    return table
+
+
 def _nodes(view: View) -> Table:
-    table = Table(title=f"Bitcoin at height {view.bitcoin_height}", title_justify="left")
-    for column in (
-        *("node", "height", "epoch", "leader", "finality ms", "origin", "bitcoin"),
-        *("settled epoch", "mempool", "peers", "state root"),
-    ):
-        table.add_column(column, justify="left" if column in ("node", "leader") else "right")
+    columns = (
+        *("node", "height", "epoch", "leader", "final ms", "origin", "bitcoin"),
+        *("settled", "queue", "peers", "state"),
+    )
+    table = _table(f"Bitcoin at height {view.bitcoin_height}", ("node", "leader"), columns)
     for name, status in sorted(view.nodes.items()):
         if status is None:
-            table.add_row(Text(name), Text("does not answer", style="red"))
+            table.add_row(Text(name, style="red"), *["-"] * (len(columns) - 1))
             continue
         table.add_row(
             Text(name, style="bold" if status.is_ready else "dim"),
             _number(status.height),
             _number(status.epoch),
-            Text((status.leader or "-")[:8]),
+            Text((status.leader or "-")[:SHORT_KEY]),
             _number(status.finality_ms),
             _number(status.origin.height),
             _number(status.bitcoin_height),
             _number(status.settled_epoch),
             _number(status.mempool.count),
             _number(status.peers),
-            Text(status.state_root[:8]),
+            Text(status.state_root[:SHORT_KEY]),
         )
     return table
 
 
 def _settlements(view: View) -> Table:
-    table = Table(title="last settlements", title_justify="left")
-    table.add_column("epoch", justify="right")
-    table.add_column("Bitcoin transaction")
+    columns = ("epoch", "Bitcoin transaction")
+    table = _table("last settlements", columns[1:], columns)
     for epoch, txid in view.settlements[-LISTED_MAX:]:
         table.add_row(str(epoch), Text(txid))
     return table
 
 
 def _pegs(view: View) -> Table:
-    table = Table(title="pegs", title_justify="left")
-    for column in ("way", "id", "amount", "state", "Bitcoin transaction"):
-        table.add_column(column)
+    columns = ("way", "id", "amount", "settlement", "state")
+    table = _table("pegs", ("way", "id", "settlement", "state"), columns)
     for deposit in list(view.deposits.values())[-LISTED_MAX:]:
         table.add_row(
             *("in", Text(_short(deposit.outpoint)), format_amount(deposit.amount_sats)),
-            *(Text(f"{deposit.state} {deposit.why}".strip()), Text(deposit.settlement or "-")),
+            *(_cut(deposit.settlement), Text(f"{deposit.state} {deposit.why}".strip())),
         )
     for payout in list(view.withdrawals.values())[-LISTED_MAX:]:
         table.add_row(
             *("out", str(payout.id), format_amount(payout.amount_sats)),
-            *(Text(payout.state), Text(payout.settlement or "-")),
+            *(_cut(payout.settlement), Text(payout.state)),
         )
     return table
+
+
+def _cut(txid: str | None) -> Text:
+    return Text("-" if txid is None else f"{txid[:SHORT_ID]}…")
 
 
 def _short(outpoint: str) -> str:
