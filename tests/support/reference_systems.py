@@ -147,5 +147,5 @@ def cases() -> list[Case]:
         fibonacci(1, replace(PARAMETERS, final_log=3, query_grinding=0, commit_grinding=0)),
         mixed(),
         mixed(3, 5, 2, replace(PARAMETERS, fold_log=3, final_log=0)),
-        mixed(2, 3, 1, replace(PARAMETERS, fold_log=1, queries=1)),
+        mixed(2, 3, 1, replace(PARAMETERS, fold_log=1, queries=3)),
     ]

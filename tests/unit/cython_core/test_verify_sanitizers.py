@@ -16,7 +16,7 @@ CORE = ROOT / "cython_core"
 FUZZ = Path(__file__).with_name("fuzz_verify.c")
 WRAPPED = ("transcript_check_grind", "stark_check_balance", "stark_check_identity", "stark_open")
 ROUNDS = 1_500
-ROUNDS_SLOW = 60_000
+ROUNDS_SLOW = 20_000
 
 
 def sources() -> list[str]:
