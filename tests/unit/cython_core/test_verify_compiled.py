@@ -1,5 +1,6 @@
 """The compiled verifier: accepts what the page's prover makes, and nothing that differs from it."""
 
+import random
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -7,7 +8,8 @@ from functools import cache
 
 import pytest
 
-from cython_core.stark import _verify
+from cython_core.air.table import PublicInteraction
+from cython_core.stark import _verify, verifier
 from cython_core.stark.errors import InvalidProof, Reason
 from tests.support import reference_prover
 from tests.support.reference_air import decode, encode
@@ -392,6 +394,52 @@ def test_another_final_polynomial_is_seen(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(reference_prover, "final_coefficients", dishonest)
     for case in cases()[:3]:
         assert claim_of(case, case.prove()).reason() is Reason.BAD_FINAL
+
+
+def reason_in_python(claim: Claim) -> Reason | None:
+    interactions = [PublicInteraction(b, m, tuple(e)) for b, m, e in claim.interactions]
+    try:
+        verifier.verify(claim.key, claim.publics, interactions, claim.context, claim.proof)
+    except InvalidProof as refusal:
+        return refusal.reason
+    return None
+
+
+def damaged(claim: Claim, randomness: random.Random) -> Claim:
+    position = randomness.randrange(HEAD_BYTES, len(claim.proof))
+    kind = randomness.randrange(8)
+    if kind == 0:
+        return replace(claim, proof=claim.proof[:position])
+    if kind == 1:
+        return replace(claim, proof=claim.proof + randomness.randbytes(1 + position % 40))
+    if kind == 2:
+        key = flipped(claim.key, position % len(claim.key), 1 << randomness.randrange(8))
+        return claim.with_key(key)
+    if kind == 3:
+        return claim.with_word(
+            min(position, len(claim.proof) - 4), randomness.choice((P, 2**32 - 1))
+        )
+    return replace(claim, proof=flipped(claim.proof, position, 1 << randomness.randrange(8)))
+
+
+def check_agreement(claim: Claim, randomness: random.Random, count: int) -> None:
+    assert reason_in_python(claim) is None
+    for _ in range(count):
+        changed = damaged(claim, randomness)
+        reason = changed.reason()
+        assert reason is not None
+        assert reason_in_python(changed) is reason, changed
+
+
+def test_both_verifiers_give_the_same_reason(claim: Claim, seed: int) -> None:
+    print("seed", seed)
+    check_agreement(claim, random.Random(seed), 30)
+
+
+@pytest.mark.slow
+def test_both_verifiers_give_the_same_reason_often(claim: Claim, seed: int) -> None:
+    print("seed", seed)
+    check_agreement(claim, random.Random(seed), 1_500)
 
 
 def test_memory_is_bounded_by_the_key(claim: Claim) -> None:
