@@ -30,7 +30,8 @@ from cython_core.air.table import MODULUS, System, Table
 CHUNK_OPERATIONS: Final = 200
 BLOCK_ROWS: Final = 64
 """AIR_BLOCK_ROWS of air/tape.h."""
-KERNELS: Final = ("scalar", "avx2", "avx512")
+KERNELS: Final = ("avx2", "avx512")
+"""Not "scalar": the interpreter's short loops become vectors of the baseline, long code does not."""
 
 _FORMULAS: Final = {
     Code.ADD: "kbv_add({a}, {b})",
@@ -66,7 +67,7 @@ def write_sources(systems: Iterable[System], folder: Path) -> list[Path]:
     for table in generated:
         files[f"{table.symbol}.h"] = table.body
         for kernel in KERNELS:
-            files[f"{table.symbol}_{kernel}.c"] = _kernel_source(table, kernel)
+            files[f"{table.symbol}_{kernel}.c"] = kernel_source(table, kernel)
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.iterdir():
         if old.suffix in {".c", ".h"} and old.name not in files:
@@ -199,7 +200,8 @@ def _entry(chunk_count: int) -> str:
 """
 
 
-def _kernel_source(table: GeneratedTable, kernel: str) -> str:
+def kernel_source(table: GeneratedTable, kernel: str) -> str:
+    """The C file of one instruction set; it includes the table's body."""
     source = f"""#define KB_ISA_{kernel.upper()}
 #include "field/kb31_lanes.h"
 
@@ -231,7 +233,6 @@ def _registry(tables: Sequence[GeneratedTable]) -> str:
             f"    .output_count = {len(table.program.table.outputs)},",
             f"    .public_count = {table.program.public_count},",
             "    .evaluators = {",
-            f"        [ISA_SCALAR] = {table.symbol}_scalar,",
             "#if defined(__x86_64__)",
             f"        [ISA_AVX2] = {table.symbol}_avx2,",
             f"        [ISA_AVX512] = {table.symbol}_avx512,",

@@ -150,7 +150,9 @@ class _Compiler:
         return {i: x for i, x in candidates.items() if x is not None and uses[i] == 1}
 
     def _halved(self, node: Node) -> int | None:
-        """The x of a product 2 * x."""
+        """The x of 2 * x or x + x."""
+        if node.operation == Operation.ADD and node.a == node.b and not self._is_scalar(node.a):
+            return node.a
         if node.operation == Operation.MULTIPLY:
             for scalar, other in ((node.a, node.b), (node.b, node.a)):
                 if self._nodes[scalar] == _TWO and not self._is_scalar(other):

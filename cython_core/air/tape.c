@@ -25,8 +25,9 @@ static size_t slot_words(const struct air_program *program)
 
 size_t air_tape_scratch_words(const struct air_program *program)
 {
-    size_t pointer_words = place_count(program) * (sizeof(uint32_t *) / sizeof(uint32_t));
-    return slot_words(program) + whole_lines(scalar_count(program)) + whole_lines(pointer_words);
+    size_t pointer_bytes = place_count(program) * sizeof(uint32_t *);
+    return slot_words(program) + whole_lines(scalar_count(program)) +
+           whole_lines(pointer_bytes / sizeof(uint32_t));
 }
 
 struct tape_scratch tape_scratch_lay_out(const struct air_program *program,

@@ -67,7 +67,7 @@ struct air_program {
     const struct air_instruction *instructions;
 };
 
-/* Code that was generated for one table: one function for each instruction set. */
+/* Code that was generated for one table; NULL for an instruction set that it has none for. */
 struct air_generated {
     uint8_t digest[32];
     size_t scratch_words;
