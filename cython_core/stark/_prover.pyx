@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Python door of the prover's passes over columns. Shapes are checked here, once; loops hold no lock.
+"""Python door of the prover's passes over columns: shapes are checked here, loops hold no lock.
 
 Values are canonical integers on the Python side, extension elements tuples of five.
 """
@@ -18,8 +18,6 @@ from cython_core.ntt.ntt cimport (
     ntt_plan,
     ntt_plan_get,
 )
-
-from cython_core.air.table import Operation
 
 cdef extern from "field/kb31.h":
     enum:
@@ -668,7 +666,7 @@ cdef void set_selectors(uint32_t shift, uint32_t log, uint32_t *first, uint32_t 
         scaled = kb31_mul(running, last[row])
         running = kb31_mul(running, first[row])
         first[row] = scaled
-    # x_r - g^-1 = (x_{r+1} - 1) / g.
+    # x_r - g^-1 is (x_{r+1} - 1) / g.
     for row in range(rows):
         last[row] = kb31_mul(root, first[(row + 1) & (rows - 1)])
     repeat_selectors(rows, first, last, transition)

@@ -1,33 +1,39 @@
 """The prover: docs/proofs.md, "The protocol", step by step.
 
-Memory is what limits a proof. Codewords are kept while they fit into `Options.codeword_bytes`; beyond,
-nothing is stored but the coefficients (as many as the tables have cells) and the digests of the
-commitments: panels of 16 columns are extended again each time that values outside of the trace
-domain are needed, for the commitment, for the quotient, for the rows that are opened.
-
-All heavy work is in C without the interpreter's lock, one panel, coset or range of rows a task; tasks
-run on as many threads as asked for. Between tasks the prover reports progress and may be cancelled.
+Each method of `_Run` is a step and ends with what is absorbed and sent. What columns are made of in
+between, and how the work is shared out, is in codewords.py. The prover does not evaluate its own
+proof, but notices what no proof would cure: buses that do not balance, and a quotient whose degree
+shows that a constraint is broken.
 """
 
 import struct
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Final, TypeVar
+from typing import Final
 
 from cython_core.air.key import NO_ROOT, Parameters, VerificationKey
 from cython_core.air.table import PublicInteraction, System, Table
-from cython_core.commitment import CommitmentTree, RowHasher
+from cython_core.commitment import CommitmentTree
 from cython_core.field import _reference as kb31
 from cython_core.field._matrix import Matrix
 from cython_core.fri.prover import prove_fri
 from cython_core.stark import _prover as passes
 from cython_core.stark._prover import TableView
+from cython_core.stark.codewords import (
+    COSETS,
+    Committed,
+    Options,
+    Stage,
+    Workers,
+    commit,
+    coset_shift,
+    interpolate,
+    log_of,
+    ranges,
+)
 from cython_core.stark.encoding import (
     PROOF_MAGIC,
     PROOF_VERSION,
-    encode_elements,
     encode_extensions,
     encode_interactions,
     encode_publics,
@@ -35,48 +41,15 @@ from cython_core.stark.encoding import (
 from cython_core.transcript import Transcript
 
 Extension = tuple[int, int, int, int, int]
-Item = TypeVar("Item")
 
 ZERO: Final[Extension] = (0, 0, 0, 0, 0)
 QUOTIENT_WIDTH: Final = 10
-COSET_LOG: Final = 2
-COSETS: Final = 1 << COSET_LOG
 QUOTIENT_COSETS: Final = (1, 3)
 """Cosets of the trace domain in the evaluation domain that together are one of twice its size."""
-BLOCK: Final = 64
-"""Rows that a kernel works on at once (stark/kernels.h)."""
-
-
-class Stage(StrEnum):
-    """What the prover is doing, for progress reports."""
-
-    TABLES = "tables"
-    BUSES = "buses"
-    QUOTIENT = "quotient"
-    POINT = "point"
-    FRI = "fri"
-    QUERIES = "queries"
-
-
-class Cancelled(Exception):
-    """The proof was given up because its caller asked for it."""
 
 
 class UnprovableError(ValueError):
     """These tables have no proof: they do not satisfy the constraints or do not fit the key."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to work; nothing here changes the proof."""
-
-    threads: int = 1
-    kernel: str = "auto"
-    codeword_bytes: int = 4 << 30
-    """Codewords are kept in memory if they take no more, and computed thrice otherwise."""
-    progress: Callable[[Stage, int, int], None] | None = None
-    """Called with the stage, tasks done, tasks in all; from the calling thread."""
-    is_cancelled: Callable[[], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -91,109 +64,6 @@ class ProvingKey:
     @property
     def system(self) -> System:
         return self.key.system
-
-
-@dataclass
-class Committed:
-    """A matrix of a table as coefficients, and what is read of it."""
-
-    coefficients: Matrix
-    next_columns: tuple[int, ...]
-    cosets: dict[int, Matrix] = field(default_factory=dict)
-    """Values on cosets of the trace domain, as far as they are kept."""
-
-
-class Workers:
-    """Runs tasks on threads, with progress and cancellation between them."""
-
-    def __init__(self, options: Options) -> None:
-        self._options = options
-        self._pool = ThreadPoolExecutor(options.threads) if options.threads > 1 else None
-
-    def close(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-
-    def run(self, stage: Stage, task: Callable[[Item], object], items: Sequence[Item]) -> None:
-        """Do `task` for all items. The first exception ends it, as does cancellation."""
-        for done, _ in enumerate(self._results(task, items), 1):
-            if self._options.progress is not None:
-                self._options.progress(stage, done, len(items))
-
-    def _results(self, task: Callable[[Item], object], items: Sequence[Item]):  # type: ignore[no-untyped-def]
-        def guarded(item: Item) -> object:
-            if self._options.is_cancelled is not None and self._options.is_cancelled():
-                raise Cancelled
-            return task(item)
-
-        return map(guarded, items) if self._pool is None else self._pool.map(guarded, items)
-
-
-def log_of(height: int) -> int:
-    return height.bit_length() - 1
-
-
-def coset_shift(log_height: int, coset: int) -> int:
-    """Coset c of the trace domain in the evaluation domain begins at g_{h+2}^c."""
-    return pow(kb31.root(log_height + 2), coset, kb31.P)
-
-
-def ranges(rows: int, pieces: int) -> list[tuple[int, int]]:
-    """Blocks of a table cut into ranges for as many tasks."""
-    blocks = -(-rows // BLOCK)
-    step = -(-blocks // pieces)
-    return [(first, min(first + step, blocks)) for first in range(0, blocks, step)]
-
-
-def commit(
-    workers: Workers, stage: Stage, committed: Sequence[Committed], *, is_kept: bool
-) -> CommitmentTree:
-    """Commit to the codewords of matrices. Cosets that are known are not computed again."""
-    hashers: dict[int, RowHasher] = {}
-    members: dict[int, list[Committed]] = {}
-    for one in committed:
-        members.setdefault(log_of(one.coefficients.height), []).append(one)
-    tasks = []
-    for log, group in sorted(members.items(), reverse=True):
-        blocks = sum(one.coefficients.panels for one in group)
-        hashers[log] = RowHasher(COSETS << log, blocks, COSET_LOG)
-        tasks += [(log, coset) for coset in (1, 2, 3, 0)]
-
-    def extend(task: tuple[int, int]) -> None:
-        log, coset = task
-        shift, block = coset_shift(log, coset), 0
-        for one in members[log]:
-            if is_kept and coset not in one.cosets:
-                values = Matrix(one.coefficients.height, one.coefficients.width)
-                for panel in range(values.panels):
-                    passes.extend(one.coefficients, shift, values, panel)
-                one.cosets[coset] = values
-            known = one.cosets.get(coset)
-            passes.hash_coset(hashers[log], one.coefficients, known, coset, shift, block)
-            block += one.coefficients.panels
-
-    workers.run(stage, extend, tasks)
-    return CommitmentTree.from_digests({log + 2: hasher for log, hasher in hashers.items()})
-
-
-def interpolate(
-    workers: Workers,
-    stage: Stage,
-    matrices: Sequence[Matrix],
-    next_columns: Sequence[tuple[int, ...]],
-) -> list[Committed]:
-    """Coefficients of the columns, in new matrices; the values are those of the first coset."""
-    results = [
-        Committed(Matrix(values.height, values.width), following, {0: values})
-        for values, following in zip(matrices, next_columns, strict=True)
-    ]
-    tasks = [
-        (values, one.coefficients, panel)
-        for values, one in zip(matrices, results, strict=True)
-        for panel in range(values.panels)
-    ]
-    workers.run(stage, lambda task: passes.interpolate(*task), tasks)
-    return results
 
 
 def make_proving_key(
@@ -220,7 +90,7 @@ def make_proving_key(
 
 def prove(
     proving_key: ProvingKey,
-    main: Sequence[Matrix],
+    main: list[Matrix],
     publics: Sequence[int],
     interactions: Sequence[PublicInteraction] = (),
     context: bytes = b"",
@@ -236,6 +106,8 @@ def prove(
     workers = Workers(chosen)
     try:
         run = _Run(proving_key, workers, chosen, list(main), publics)
+        if chosen.consumes_tables:
+            main.clear()
         run.begin(interactions, context)
         run.commit_tables()
         run.commit_buses(interactions)
@@ -292,7 +164,7 @@ class _Run:
     openings: list[tuple[Matrix, list[Extension], list[tuple[int, Extension]]]] = field(
         default_factory=list
     )
-    """Of each matrix in the order of step 5: its values here, and (column, value) in the next row."""
+    """Of each matrix in the order of step 5: its values here, (column, value) in the next row."""
 
     @property
     def tables(self) -> tuple[Table, ...]:

@@ -8,15 +8,8 @@ from cython_core.air.key import decode_key
 from cython_core.air.table import PublicInteraction
 from cython_core.field import Matrix
 from cython_core.stark._prover import available_kernels
-from cython_core.stark.prover import (
-    Cancelled,
-    Options,
-    ProvingKey,
-    Stage,
-    UnprovableError,
-    make_proving_key,
-    prove,
-)
+from cython_core.stark.codewords import Cancelled, Options, Stage
+from cython_core.stark.prover import ProvingKey, UnprovableError, make_proving_key, prove
 from tests.support.reference_systems import Case, fibonacci, mixed
 
 CASES = {
@@ -75,6 +68,16 @@ def test_the_values_given_are_left_as_they_were() -> None:
     interactions = [PublicInteraction(*one_of(one)) for one in case.interactions]
     prove(proving_key_of(case), main, case.publics, interactions, case.context)
     assert main == before
+
+
+def test_tables_may_be_given_up() -> None:
+    case = mixed()
+    main = [Matrix.from_columns(columns) for columns in case.mains]
+    interactions = [PublicInteraction(*one_of(one)) for one in case.interactions]
+    options = Options(consumes_tables=True, codeword_bytes=0)
+    key = proving_key_of(case)
+    assert prove(key, main, case.publics, interactions, case.context, options) == case.prove()
+    assert main == []
 
 
 def test_progress_tells_every_stage_and_ends_each() -> None:
