@@ -15,11 +15,13 @@ from tests.support.reference_field import (
     DEGREE,
     GENERATOR,
     ZERO,
+    Commitment,
     Ext,
     P,
     Stream,
     Transcript,
     base,
+    bit_reversed,
     evaluate_on_subgroup,
     ext_bytes,
     interpolate,
@@ -185,27 +187,32 @@ class KnowsDeepCoefficients(SendsOtherValues):
         return shifted(opened, {-2 * DEGREE: a, 1 - 2 * DEGREE: xmul(ratio, a)})
 
 
+def deep_on_domain(prover: Forgetful, opened: Opened) -> list[Ext]:
+    """F, whatever its degree: as many coefficients as the domain has points."""
+    coefficients = prover.transcript.squeeze("deep").extensions(len(opened))
+    log = prover.log + prover.parameters.blowup_log
+    total: list[Ext] = [ZERO] * (1 << log)
+    for at_next in (False, True):
+        point = xmul(prover.zeta, base(root(prover.log))) if at_next else prover.zeta
+        numerator: list[Ext] = [ZERO] * (1 << log)
+        for c, (column, lift, is_next, value) in zip(coefficients, opened, strict=True):
+            assert lift == 1
+            if is_next == at_next:
+                for place, f in enumerate(evaluate_on_subgroup(column, log)):
+                    error = xmul(c, xsub(base(f), value))
+                    numerator[place] = xadd(numerator[place], error)
+        total = list(map(xadd, total, quotients(numerator, point, log)))
+    columns = [interpolate(column) for column in zip(*total, strict=True)]
+    return list(zip(*columns, strict=True))
+
+
 class KnowsQueries(SendsOtherValues):
     """F is of no low degree; the final polynomial goes through the values that are asked for."""
 
     forgotten = "final"
 
     def _deep(self, opened: Opened) -> list[Ext]:
-        coefficients = self.transcript.squeeze("deep").extensions(len(opened))
-        log = self.log + self.parameters.blowup_log
-        total: list[Ext] = [ZERO] * (1 << log)
-        for at_next in (False, True):
-            point = xmul(self.zeta, base(root(self.log))) if at_next else self.zeta
-            numerator: list[Ext] = [ZERO] * (1 << log)
-            for c, (column, lift, is_next, value) in zip(coefficients, opened, strict=True):
-                assert lift == 1
-                if is_next == at_next:
-                    for place, f in enumerate(evaluate_on_subgroup(column, log)):
-                        error = xmul(c, xsub(base(f), value))
-                        numerator[place] = xadd(numerator[place], error)
-            total = list(map(xadd, total, quotients(numerator, point, log)))
-        columns = [interpolate(column) for column in zip(*total, strict=True)]
-        return list(zip(*columns, strict=True))
+        return deep_on_domain(self, opened)
 
     def final(self, codeword: Sequence[Ext], count: int) -> list[Ext]:
         """Stands for reference_prover.final_coefficients."""
@@ -224,6 +231,52 @@ class KnowsQueries(SendsOtherValues):
             for place in places
         }
         return through(points, count)
+
+
+class KnowsFold(SendsOtherValues):
+    """F is of no low degree, but its first layer has opposite values so that it folds to zero."""
+
+    forgotten = "layer"
+
+    def _deep(self, opened: Opened) -> list[Ext]:
+        return deep_on_domain(self, opened)
+
+    def _fold(self, coefficients: list[Ext]) -> list[tuple[Commitment, int]]:
+        p, bound = self.parameters, self.log
+        log = self.log + p.blowup_log
+        columns = [evaluate_on_subgroup(column, log) for column in zip(*coefficients, strict=True)]
+        codeword: list[Ext] = bit_reversed(list(zip(*columns, strict=True)))
+        for folded in range(1, self.log - p.final_log + 1):
+            before = copy.deepcopy(self.transcript)
+            before.grind(p.commit_grinding, "layer grind")
+            beta = before.squeeze("fold").extension()
+            if folded == 1:
+                codeword = with_zero_fold(codeword, beta)
+            pairs = zip(codeword[::2], codeword[1::2], strict=True)
+            layer = Commitment([[[*one, *other] for one, other in pairs]])
+            self.add_commitment(layer, folded)
+            self.send("layer", layer.root)
+            nonce = self.transcript.grind(p.commit_grinding, "layer grind")
+            self.sent += nonce.to_bytes(8, "little")
+            assert self.transcript.squeeze("fold").extension() == beta
+            codeword = reference_prover.folded_by_two(codeword, beta)
+            bound -= 1
+        assert set(codeword) == {ZERO}
+        self.send("final", ext_bytes(*codeword[: 1 << bound]))
+        return self.commitments
+
+
+def with_zero_fold(codeword: Sequence[Ext], beta: Ext) -> list[Ext]:
+    """Every first value of a pair kept; the second so that the pair folds to zero."""
+    log = len(codeword).bit_length() - 1
+    changed: list[Ext] = []
+    for place in range(0, len(codeword), 2):
+        # (a + b) / 2 + beta (a - b) / (2 x) = 0: b (beta / x - 1) = a (beta / x + 1)
+        x = pow(root(log), reversed_bits(place, log), P)
+        ratio = xmul(beta, base(pow(x, -1, P)))
+        opposite = xmul(xadd(ratio, base(1)), xinverse(xsub(ratio, base(1))))
+        changed += (codeword[place], xmul(codeword[place], opposite))
+    return changed
 
 
 def quotients(values: Sequence[Ext], point: Ext, log: int) -> list[Ext]:
@@ -290,3 +343,8 @@ def solved(columns: Sequence[Ext], target: Ext) -> list[int]:
     for r, place in enumerate(pivots):
         solution[place] = rows[r][-1]
     return solution
+
+
+def kernel(columns: Sequence[Ext]) -> list[int]:
+    """Base field numbers t, not all zero, with sum t_j columns_j = 0; for six columns or more."""
+    return [*solved(columns[:-1], xsub(ZERO, columns[-1])), 1]

@@ -1,51 +1,32 @@
-"""The verifier in plain Python: accepts what the page's prover makes, and nothing near it."""
+"""The verifier in plain Python: accepts what the page's prover makes, and nothing near it.
+
+Every claim here is put to the compiled verifier too, and both must give the same reason.
+"""
 
 import random
 import struct
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 from cython_core.air.key import key_digest
-from cython_core.air.table import MODULUS, PublicInteraction
-from cython_core.stark.errors import InvalidProof, Reason
-from cython_core.stark.verifier import verify
+from cython_core.air.table import MODULUS
+from cython_core.stark.errors import Reason
+from tests.support.proof_claims import Claim, claim_of
 from tests.support.reference_air import decode as decode_reference_key
-from tests.support.reference_systems import Case, cases
+from tests.support.reference_systems import cases
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMES = [f"{number}-{case.name}" for number, case in enumerate(cases())]
 
 
-@dataclass(frozen=True)
-class Claim:
-    """All arguments of a verifier."""
-
-    key: bytes
-    publics: tuple[int, ...]
-    interactions: tuple[PublicInteraction, ...]
-    context: bytes
-    proof: bytes
-
-    def reason(self) -> Reason | None:
-        try:
-            verify(self.key, self.publics, self.interactions, self.context, self.proof)
-        except InvalidProof as error:
-            return error.reason
-        return None
-
-
 @cache
 def proven(number: int) -> Claim:
-    case: Case = cases()[number]
-    interactions = tuple(
-        PublicInteraction(i.bus, i.multiplicity, i.elements) for i in case.interactions
-    )
-    return Claim(case.key, case.publics, interactions, case.context, case.prove())
+    return claim_of(cases()[number])
 
 
 @pytest.fixture(params=range(len(NAMES)), ids=NAMES)
@@ -65,7 +46,7 @@ def test_any_byte_changed(claim: Claim) -> None:
     seed = random.randrange(1 << 32)
     print("seed", seed)
     randomness, proof = random.Random(seed), claim.proof
-    count = min(len(proof), 250)
+    count = min(len(proof), 150)
     for position in {*range(64), *randomness.sample(range(len(proof)), count)}:
         changed = flipped(proof, position, 1 << randomness.randrange(8))
         assert replace(claim, proof=changed).reason() is not None, position
@@ -79,7 +60,7 @@ def test_every_byte_of_a_small_proof_changed() -> None:
 
 
 def test_every_truncation(claim: Claim) -> None:
-    for length in range(0, len(claim.proof), 1 + len(claim.proof) // 400):
+    for length in range(0, len(claim.proof), 1 + len(claim.proof) // 150):
         shorter = replace(claim, proof=claim.proof[:length])
         assert shorter.reason() in {Reason.TRUNCATED}, length
 
