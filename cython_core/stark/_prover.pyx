@@ -603,7 +603,8 @@ cdef class TableView:
         """Fill rows of the auxiliary columns; the running sum's receive the sums of the rows."""
         cdef Words scratch = Words(stark_table_scratch(&self.view))
         cdef int status
-        if auxiliary.width != self.table.auxiliary_width or auxiliary.height != <Py_ssize_t>self.view.rows:
+        if (auxiliary.width != self.table.auxiliary_width
+                or auxiliary.height != <Py_ssize_t>self.view.rows):
             raise ValueError("the auxiliary matrix has another shape")
         with nogil:
             status = stark_table_fractions(&self.view, first_block, last_block, scratch.words,
