@@ -72,7 +72,7 @@ def verify(
         raise OperatorError(
             f"there is no {name} verifier here",
             "its extension is not built",
-            "run ./dev build, or give --verifier python",
+            "run ./dev setup, or give --verifier python",
             Exit.USAGE,
         )
     proof = _read(file)
