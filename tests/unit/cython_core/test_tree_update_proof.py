@@ -1,4 +1,4 @@
-"""The statement "tree-update" from a real state tree to a verified file, with the shipped parameters."""
+"""The statement "tree-update" from a real state tree to a verified file, as it is shipped."""
 
 import random
 from collections.abc import Callable
