@@ -119,13 +119,23 @@ TARGET static inline void absorb_block(const struct row_hasher *hasher, uint32_t
     }
 }
 
+/* What the next group needs: the hardware stops fetching ahead at the end of each page. */
+static inline void fetch_next(const uint32_t *words, uint32_t count)
+{
+    for (uint32_t word = 0; word < count; word += 16) {
+        __builtin_prefetch(words + count + word);
+    }
+}
+
 TARGET void ROW_ABSORB(const struct row_hasher *hasher, size_t group, size_t groups,
                        const uint32_t *panels, size_t stride, uint32_t first_block, uint32_t blocks)
 {
     for (size_t index = 0; index < groups; index++) {
         uint32_t *state = hasher->state + (group + index) * ROW_GROUP_WORDS;
         const uint32_t *rows = panels + index * ROW_GROUP * KB31_PANEL;
+        fetch_next(state, ROW_GROUP_WORDS);
         for (uint32_t block = 0; block < blocks; block++) {
+            fetch_next(rows + block * stride, ROW_GROUP * KB31_PANEL);
             for (uint32_t lane = 0; lane < ROW_GROUP; lane += LANES) {
                 absorb_block(hasher, state + lane, rows + block * stride + lane * KB31_PANEL,
                              first_block + block);

@@ -25,7 +25,7 @@ enum b3_kernel_id b3_best_kernel(void)
 void b3_many_contiguous(b3_many_kernel kernel, const uint32_t key[8], const uint8_t *messages,
                         uint8_t *outputs, size_t count)
 {
-    enum { CHUNK = 64 };
+    enum { CHUNK = 16 };
     const uint8_t *message_pointers[CHUNK];
     uint8_t *output_pointers[CHUNK];
     size_t start, index, size;
@@ -34,6 +34,7 @@ void b3_many_contiguous(b3_many_kernel kernel, const uint32_t key[8], const uint
         size = count - start < CHUNK ? count - start : CHUNK;
         for (index = 0; index < size; index++) {
             message_pointers[index] = messages + 64 * (start + index);
+            __builtin_prefetch(message_pointers[index] + 64 * CHUNK);
             output_pointers[index] = outputs + 32 * (start + index);
         }
         kernel(key, message_pointers, output_pointers, size);
