@@ -171,8 +171,8 @@ class _Run:
     def _check_multiplicities(self) -> None:
         """So few interactions on a bus that multiplicities cannot sum to p instead of to zero."""
         counts = [0] * len(self._key.system.bus_widths)
-        for public in self._interactions:
-            counts[public.bus] += 1
+        for bus, _, _ in self._interactions:
+            counts[bus] += 1
         for table, height in zip(self._key.system.tables, self._heights, strict=True):
             for interaction in table.interactions:
                 counts[interaction.bus] += 1 << height
