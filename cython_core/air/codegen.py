@@ -30,8 +30,8 @@ from cython_core.air.table import MODULUS, System, Table
 CHUNK_OPERATIONS: Final = 200
 BLOCK_ROWS: Final = 64
 """AIR_BLOCK_ROWS of air/tape.h."""
-KERNELS: Final = ("avx2", "avx512")
-"""Not "scalar": the interpreter's short loops become vectors of the baseline, long code does not."""
+SHIPPED_KERNELS: Final = ("avx512",)
+"""Where generated code beats the interpreter; with 16 registers (AVX2) or one lane it does not."""
 
 _FORMULAS: Final = {
     Code.ADD: "kbv_add({a}, {b})",
@@ -66,7 +66,7 @@ def write_sources(systems: Iterable[System], folder: Path) -> list[Path]:
     files = {"registry.c": _registry(generated)}
     for table in generated:
         files[f"{table.symbol}.h"] = table.body
-        for kernel in KERNELS:
+        for kernel in SHIPPED_KERNELS:
             files[f"{table.symbol}_{kernel}.c"] = kernel_source(table, kernel)
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.iterdir():
@@ -219,7 +219,7 @@ def _registry(tables: Sequence[GeneratedTable]) -> str:
     """All generated code, by digest."""
     lines = ['#include "air/tape.h"', ""]
     for table in tables:
-        for kernel in KERNELS:
+        for kernel in SHIPPED_KERNELS:
             lines += [
                 f"int {table.symbol}_{kernel}(const struct air_program *,",
                 "    const struct air_block *, uint32_t *);",
@@ -233,9 +233,12 @@ def _registry(tables: Sequence[GeneratedTable]) -> str:
             f"    .output_count = {len(table.program.table.outputs)},",
             f"    .public_count = {table.program.public_count},",
             "    .evaluators = {",
+            "        [ISA_SCALAR] = NULL,",
             "#if defined(__x86_64__)",
-            f"        [ISA_AVX2] = {table.symbol}_avx2,",
-            f"        [ISA_AVX512] = {table.symbol}_avx512,",
+            *(
+                f"        [ISA_{kernel.upper()}] = {table.symbol}_{kernel},"
+                for kernel in SHIPPED_KERNELS
+            ),
             "#endif",
             "    },",
             "};",

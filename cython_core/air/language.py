@@ -238,7 +238,9 @@ class TableBuilder:
         longest = max((len(column) for column in self._periodic.values()), default=1)
         smallest = max(self._logs[0], longest.bit_length() - 1)
         if smallest > self._logs[1]:
-            raise self._pool.error(f"its height is below 2^{smallest} and not")
+            raise self._pool.error(
+                f"it has a period of {longest} rows and at most {1 << self._logs[1]} rows"
+            )
         return Table(
             name=self.name,
             main_width=len(self._main),
