@@ -148,4 +148,6 @@ def cases() -> list[Case]:
         mixed(),
         mixed(3, 5, 2, replace(PARAMETERS, fold_log=3, final_log=0)),
         mixed(2, 3, 1, replace(PARAMETERS, fold_log=1, queries=3)),
+        fibonacci(0, replace(PARAMETERS, query_grinding=0)),
+        fibonacci(6, replace(PARAMETERS, fold_log=4, queries=12)),
     ]

@@ -313,7 +313,7 @@ def test_a_wrong_cell_is_refused(number: int) -> None:
     case = cases()[number]
     for table, columns in enumerate(case.mains):
         for column, cells in enumerate(columns):
-            for row in range(len(cells)):
+            for row in range(0, len(cells), 1 + len(cells) // 16):
                 reason = reason_of_wrong_cell(case, table, column, row)
                 assert reason in {Reason.CONSTRAINTS, Reason.UNBALANCED_BUSES}, (table, column, row)
 
