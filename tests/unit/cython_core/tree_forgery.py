@@ -1,9 +1,8 @@
 """Traces of the statement "tree-update" by a prover that errs where it is told to.
 
-A tree of `Node`, `Leaf`, `Opened` and `Unlinked` is settled into rows: places from the root down and
-hashes from the leaves up, from the formulas of the tables. An error overrides columns of one row, and
-what depends on them follows it. So a trace has one lie, and is consistent with it.
-"""
+A tree of `Node`, `Leaf`, `Opened` and `Unlinked` is settled into rows: places from the root down
+and hashes from the leaves up, from the formulas of the tables. An error overrides columns of one
+row, and what depends on them follows it. So a trace has one lie, and is consistent with it."""
 
 import struct
 from collections import Counter
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple
 
+from cython_core.air.check import check
 from cython_core.air.language import build_system
 from cython_core.air.table import PublicInteraction, System, Table
 from cython_core.chips.blake3 import HASH, KEYED_FLAGS
@@ -112,30 +112,34 @@ class Trace:
     def broken(self) -> set[str]:
         """All rules that do not hold; "hash" and "position" for the buses."""
         names: set[str] = set()
-        balance: Counter[tuple[int, Limbs]] = Counter()
-        for table, rows in ((node_table(), self.nodes), (leaf_table(), self.leaves)):
+        for table, rows in zip(tree_system().tables, (self.nodes, self.leaves), strict=True):
             for outcome in outcomes(table, pairs_of(rows), self.publics):
                 names |= outcome.broken(table)
-                for put in outcome.puts:
-                    balance[put.bus, put.elements] += put.multiplicity
-        for (bus, elements), count in balance.items():
+        for (bus, elements), count in self._balance(tree_system()).items():
             if count % P and bus == POSITION_BUS:
                 names.add("position")
             if count % P and bus == HASH_BUS and not is_fact(elements):
                 names.add("hash")
         return names
 
-    def facts(self) -> list[PublicInteraction]:
-        """What the chip would answer: every true fact as often as it is asked for."""
-        balance: Counter[Limbs] = Counter()
-        for table, rows in ((node_table(), self.nodes), (leaf_table(), self.leaves)):
+    def _balance(self, system: System) -> Counter[tuple[int, Limbs]]:
+        balance: Counter[tuple[int, Limbs]] = Counter()
+        for table, rows in zip(system.tables, (self.nodes, self.leaves), strict=True):
             for outcome in outcomes(table, pairs_of(rows), self.publics):
                 for put in outcome.puts:
-                    if put.bus == HASH_BUS and is_fact(put.elements):
-                        balance[put.elements] += put.multiplicity
-        return [
-            PublicInteraction(HASH_BUS, -count % P, elements) for elements, count in balance.items()
+                    balance[put.bus, put.elements] += put.multiplicity
+        return balance
+
+    def check(self, system: System) -> None:
+        """By the checker of the engine, with the chip's answers: each true fact as often as it is
+        asked for."""
+        answers = [
+            PublicInteraction(HASH_BUS, -count % P, elements)
+            for (bus, elements), count in self._balance(system).items()
+            if bus == HASH_BUS and is_fact(elements)
         ]
+        traces = [[*zip(*rows, strict=True)] for rows in (self.nodes, self.leaves)]
+        check(system, traces, self.publics, answers)
 
 
 def to_bytes(limbs: Sequence[int]) -> bytes | None:
@@ -168,6 +172,7 @@ class Place(NamedTuple):
     prefix: Limbs
 
 
+EMPTY_DIGEST = limbs_of(KEY_BATCH)
 ROOT = Place(0, 0, 128, ZEROS)
 
 
@@ -373,7 +378,7 @@ def settled(
     root: Node,
     *,
     start: Place = ROOT,
-    digest: Limbs = limbs_of(KEY_BATCH),
+    digest: Limbs = EMPTY_DIGEST,
     orphans: Sequence[Subtree] = (),
     room: int = 0,
 ) -> Trace:
@@ -392,3 +397,43 @@ def settled(
         *settling.digest,
     ]
     return Trace(nodes, leaves, publics)
+
+
+# Trees to lie about
+
+A, B = (bytes([byte]) * 32 for byte in b"ab")
+"""Hashes of values, or of subtrees."""
+ZERO_PATH = bytes(32)
+
+
+def path(bits: str) -> bytes:
+    return int(bits.ljust(256, "0"), 2).to_bytes(32, "big")
+
+
+def plain() -> Node:
+    return Node(Leaf(path("0"), A, B), Leaf(path("1"), None, A))
+
+
+def spine(depth: int, bottom: Subtree, errors: dict[int, dict[str, int]] | None = None) -> Node:
+    """Nodes down the path of zeros, nothing beside them; what is at `depth` hangs from the last."""
+    subtree = bottom
+    for level in reversed(range(depth)):
+        subtree = Node(subtree, Unlinked(), (errors or {}).get(level, {}))
+    assert isinstance(subtree, Node)
+    return subtree
+
+
+def zero_leaf(**errors: int) -> Leaf:
+    return Leaf(ZERO_PATH, A, B, errors={name.replace("__", "."): v for name, v in errors.items()})
+
+
+def erring(name: str, *numbers: int) -> dict[str, int]:
+    """Values of a family of columns, from its first."""
+    return {f"{name}[{place}]": value % P for place, value in enumerate(numbers)}
+
+
+def beside(side: str, subtree: Subtree, leaf: Leaf | None = None) -> Node:
+    """A root with a subtree on one side and an updated leaf on the other."""
+    if side == "left":
+        return Node(subtree, leaf or Leaf(path("1"), A, B))
+    return Node(leaf or Leaf(path("0"), A, B), subtree)
