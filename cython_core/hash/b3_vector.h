@@ -79,7 +79,7 @@ TARGET static inline void lanes_load(const uint8_t *const *messages, VECTOR m[16
     lanes_transpose(m);
 }
 
-/* After the transposition of 8 hash rows (rows 8..15 unused) lane l has its hash in row l's half. */
+/* Transposed, the 8 rows of hash words (rows 8..15 unused) have lane l's hash in row l's half. */
 TARGET static inline void lanes_store(const VECTOR h[8], uint8_t *const *outputs)
 {
     VECTOR hash[16];

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[3]
 CORE = ROOT / "cython_core"
 PROGRAM = Path(__file__).with_name("exercise_commitment.c")
-ROOMS = ("field", "commitment", "transcript", "fri")
+ROOMS = ("commitment", "transcript", "fri")
 ROUNDS = 40
 
 
