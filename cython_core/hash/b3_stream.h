@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 enum {
-    /* Subtrees that wait for a right neighbour: a bit each of the number of chunks in 2^64 bytes. */
+    /* Subtrees that wait for a right neighbour: one per bit of the count of chunks. */
     B3_STREAM_DEPTH_MAX = 54,
 };
 
