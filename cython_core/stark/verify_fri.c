@@ -86,13 +86,14 @@ enum stark_status stark_read_layers(struct stark_run *run)
 
 /*
  * Folds row `index` of a layer to one value. Positions 2i and 2i+1 of a domain of 2^log points hold
- * f(x) and f(-x) for x = g_log^rev(2i) = g_log^rev_{log-1}(i). The row's own part of the inverse of x
- * is the same for all pairs; the rest are powers of g_fold.
+ * f(x) and f(-x) for x = g_log^rev(2i) = g_log^rev_{log-1}(i). The row's own part of the inverse of
+ * x is the same for all pairs; the rest are powers of g_fold.
  */
 static kb31x fold_row(kb31x values[1 << STARK_FOLD_LOG_MAX], uint32_t log, uint32_t index,
                       uint32_t fold, kb31x beta)
 {
-    uint32_t inverse = kb31_inverse(kb31_power(kb31_root(log), stark_reverse_bits(index, log - fold)));
+    uint32_t x = kb31_power(kb31_root(log), stark_reverse_bits(index, log - fold));
+    uint32_t inverse = kb31_inverse(x);
     uint32_t small = kb31_inverse(kb31_root(fold));
 
     for (; fold != 0; fold--) {

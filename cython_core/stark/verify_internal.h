@@ -51,7 +51,7 @@ enum stark_operation {
 struct stark_columns {
     uint32_t width;
     uint32_t next_count;
-    /* Per column: how many columns before it are read in the next row; STARK_NOT_READ if it is not. */
+    /* Per column: how many before it are read in the next row; STARK_NOT_READ if it is not. */
     uint32_t *next_place;
 };
 

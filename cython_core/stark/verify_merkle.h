@@ -22,8 +22,8 @@ size_t stark_shift_positions(const uint32_t *positions, size_t count, uint32_t s
                              uint32_t *shifted);
 
 /*
- * Reads and checks the opening of a commitment at unique, ascending positions (at least one, at most
- * STARK_QUERIES_MAX) of a domain of 2^domain_log points.
+ * Reads and checks the opening of a commitment at unique, ascending positions (at least one, at
+ * most STARK_QUERIES_MAX) of a domain of 2^domain_log points.
  */
 enum stark_status stark_open(const struct stark_commitment *commitment, const uint32_t *positions,
                              size_t position_count, uint32_t domain_log,

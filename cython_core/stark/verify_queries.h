@@ -10,7 +10,7 @@ enum stark_status stark_open_codeword(struct stark_run *run);
 /* Reads the layers' roots, nonces and the final polynomial (docs/proofs.md, step 7). */
 enum stark_status stark_read_layers(struct stark_run *run);
 
-/* Opens the layers, after which the proof ends, and folds the codeword down to the final polynomial. */
+/* Opens the layers, after which the proof ends, and folds down to the final polynomial. */
 enum stark_status stark_check_folds(struct stark_run *run);
 
 #endif

@@ -5,8 +5,6 @@
  * A degree counts columns and factors of is_transition apart. Both saturate, so that a long chain
  * of products cannot wrap to a small degree.
  */
-#include <string.h>
-
 #include "stark/verify_key.h"
 
 enum { DEGREE_SATURATED = 100, CONSTRAINT_DEGREE_MAX = 3, GROUP_DENOMINATOR_MAX = 2 };
@@ -31,7 +29,8 @@ static int is_within(struct stark_degree degree, struct stark_degree limit)
 }
 
 /* A column that is read; the first reading of its next row marks it. */
-static enum stark_status read_column(struct stark_columns *columns, uint32_t column, uint32_t offset)
+static enum stark_status read_column(struct stark_columns *columns, uint32_t column,
+                                     uint32_t offset)
 {
     if (column >= columns->width || offset > 1) {
         return STARK_BAD_KEY;
@@ -98,7 +97,8 @@ static enum stark_status check_nodes(const struct stark_key *key, struct stark_v
 }
 
 static enum stark_status check_use(const struct stark_verify_table *table,
-                                   const struct stark_degree *degrees, uint32_t node, struct stark_degree limit)
+                                   const struct stark_degree *degrees, uint32_t node,
+                                   struct stark_degree limit)
 {
     return node < table->node_count && is_within(degrees[node], limit) ? STARK_VALID
                                                                         : STARK_BAD_KEY;

@@ -5,8 +5,8 @@
  *
  * A round changes a claim and verifies it twice: strictly, when nothing but the claim itself may be
  * accepted; and leniently, when the checks in the middle (grinding, buses, constraints, openings)
- * let pass what they refuse, so that damage reaches what comes after them. Keys are damaged too, with
- * their digest put into the proof. All bytes are copied into memory of exactly their length.
+ * let pass what they refuse, so that damage reaches what comes after them. Keys are damaged too,
+ * with their digest put into the proof. All bytes are copied into memory of exactly their length.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,7 +90,7 @@ static uint32_t next_random(uint32_t bound)
         }                                                                    \
     } while (0)
 
-/* Never NULL, also for no bytes, so that a byte too far is seen. */
+/* Memory of exactly this length, so that a byte too far is seen. */
 static struct bytes copy_of(const uint8_t *from, size_t length)
 {
     struct bytes copy = {malloc(length ? length : 1), length};
@@ -99,7 +99,7 @@ static struct bytes copy_of(const uint8_t *from, size_t length)
     if (length != 0) {
         memcpy(copy.at, from, length);
     }
-    return length ? copy : (struct bytes){realloc(copy.at, 1), 0};
+    return copy;
 }
 
 static void replace(struct bytes *bytes, const uint8_t *from, size_t length)
@@ -134,7 +134,7 @@ static void damage(struct bytes *bytes, const struct bytes *other)
     uint32_t word = bytes->length >= 4 ? next_random((uint32_t)bytes->length / 4) * 4 : 0;
     size_t length = bytes->length, shared = length < other->length ? length : other->length;
 
-    switch (next_random(length >= 8 ? 9 : 3)) {
+    switch (next_random(length >= 8 ? shared ? 9 : 8 : 3)) {
     case 0: {
         struct bytes longer = {calloc(length + 40, 1), length + next_random(40)};
 
