@@ -147,19 +147,23 @@ def test_no_element_has_a_second_spelling(claim: Claim) -> None:
 
 
 def test_elements_of_each_part_must_be_canonical() -> None:
-    case = mixed()
-    claim, tables = claim_of(case, case.prove()), len(decode(case.key).tables)
+    with_buses, without = proven(MIXED), proven(FIBONACCI)
+    tables = len(decode(with_buses.key).tables)
     terminals = HEAD_BYTES + tables + 2 * DIGEST_BYTES
     values = terminals + 3 * EXTENSION_BYTES + DIGEST_BYTES
-    last_row_of_a_layer = len(claim.proof) - 4
-    for offset in (terminals, values):
-        (word,) = struct.unpack_from("<I", claim.proof, offset)
-        assert claim.with_word(offset, word + P).reason() is Reason.NOT_CANONICAL
-        assert claim.with_word(offset, (word + 1) % P).reason() in {
-            Reason.UNBALANCED_BUSES,
-            Reason.CONSTRAINTS,
-        }
-    assert claim.with_word(last_row_of_a_layer, P).reason() is Reason.BAD_OPENING
+    final = HEAD_BYTES + 1 + 2 * DIGEST_BYTES + EXTENSION_BYTES * 14 + 2 * (DIGEST_BYTES + 8)
+    rows = final + 2 * EXTENSION_BYTES + 8
+    for claim, part, otherwise in (
+        (with_buses, terminals, Reason.UNBALANCED_BUSES),
+        (with_buses, values, Reason.CONSTRAINTS),
+        (without, final, Reason.QUERY_GRINDING),
+        (without, rows, Reason.BAD_OPENING),
+    ):
+        for offset in range(part, part + 8, 4):
+            (word,) = struct.unpack_from("<I", claim.proof, offset)
+            assert claim.with_word(offset, word + P).reason() is Reason.NOT_CANONICAL
+            assert claim.with_word(offset, P).reason() is Reason.NOT_CANONICAL
+            assert claim.with_word(offset, (word + 1) % P).reason() is otherwise
 
 
 def test_heights_stay_within_their_bounds() -> None:
