@@ -148,7 +148,7 @@ def decode_key(encoding: bytes) -> VerificationKey:
     bus_widths = reader.words(reader.count("buses", BUSES_MAX))
     public_count = reader.word()
     tables = tuple(
-        _read_table(reader, bus_widths) for _ in range(reader.count("tables", TABLES_MAX))
+        _read_table(reader, bus_widths) for _ in range(reader.count("tables", TABLES_MAX, 1))
     )
     system = System(tables, bus_widths, public_count)
     preprocessed_root = reader.take(ROOT_BYTES)
@@ -175,9 +175,9 @@ class _Reader:
     def word(self) -> int:
         return self.words(1)[0]
 
-    def count(self, what: str, greatest: int) -> int:
+    def count(self, what: str, greatest: int, least: int = 0) -> int:
         count = self.word()
-        within(f"number of {what}", count, 0, greatest)
+        within(f"number of {what}", count, least, greatest)
         return count
 
     def finish(self) -> None:

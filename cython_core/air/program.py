@@ -144,7 +144,7 @@ class _Compiler:
             if node.operation in ARITHMETIC:
                 for operand in {node.a, node.b}:
                     uses[operand] = uses.get(operand, 0) + 1
-                if node.operation == Operation.ADD:
+                if node.operation == Operation.ADD and node.a != node.b:
                     summands |= {node.a, node.b}
         candidates = {index: self._halved(self._nodes[index]) for index in summands}
         return {i: x for i, x in candidates.items() if x is not None and uses[i] == 1}
