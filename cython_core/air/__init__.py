@@ -6,7 +6,7 @@
     key         the verification key: bytes, strict decoding, digest
     evaluate    evaluation in Python over any arithmetic
     check       says of a trace which constraint fails in which row, and which tuple has no partner
-    compiling   a table as a program for rows of lanes: slots, operations
+    program     a table as straight-line steps for rows of lanes, and as a tape with places
     codegen     that program as C; the build compiles it for the systems that are shipped
     _tape       runs programs: by generated code where there is some, by the interpreter otherwise
 

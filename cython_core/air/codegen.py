@@ -20,7 +20,7 @@ from cython_core.air.program import (
     TAKES_NONE,
     TAKES_SCALAR,
     Code,
-    Program,
+    Listing,
     Step,
     compile_table,
     program_digest,
@@ -50,7 +50,7 @@ _FORMULAS: Final = {
 class GeneratedTable:
     symbol: str
     digest: bytes
-    program: Program
+    program: Listing
     body: str
     """The functions, to be included after field/kb31_lanes.h."""
     scratch_words: int
@@ -101,7 +101,7 @@ def generate(table: Table, chunk_operations: int = CHUNK_OPERATIONS) -> Generate
     )
 
 
-def _shared_slots(program: Program, chunks: Sequence[Sequence[Step]]) -> tuple[dict[int, int], int]:
+def _shared_slots(program: Listing, chunks: Sequence[Sequence[Step]]) -> tuple[dict[int, int], int]:
     """A slot for each value that a later chunk reads and that is no output; their number."""
     first: dict[int, int] = {}
     last: dict[int, int] = {}
@@ -128,7 +128,7 @@ def _shared_slots(program: Program, chunks: Sequence[Sequence[Step]]) -> tuple[d
 
 
 def _chunk_function(
-    program: Program, chunk: Sequence[Step], number: int, slots: dict[int, int]
+    program: Listing, chunk: Sequence[Step], number: int, slots: dict[int, int]
 ) -> str:
     lines = [
         f"KB_TARGET static void chunk_{number}(const struct air_block *block, uint32_t *scratch)",
@@ -150,7 +150,7 @@ def _chunk_function(
     return "\n".join([*lines, "    }", "}", ""])
 
 
-def _step_lines(program: Program, step: Step, slots: dict[int, int]) -> Iterator[str]:
+def _step_lines(program: Listing, step: Step, slots: dict[int, int]) -> Iterator[str]:
     a = "" if step.code in TAKES_NONE else f"v{step.a}"
     b = _scalar(program, step.b) if step.code in TAKES_SCALAR else f"v{step.b}"
     formula = _FORMULAS[step.code].format(a=a, b=b)
@@ -162,7 +162,7 @@ def _step_lines(program: Program, step: Step, slots: dict[int, int]) -> Iterator
         yield f"        kbv_store({_place(program, step.value, slots)}, v{step.value});"
 
 
-def _place(program: Program, value: int, slots: dict[int, int]) -> str:
+def _place(program: Listing, value: int, slots: dict[int, int]) -> str:
     """Where a value lies that is not of this chunk, or that others are to find."""
     if value in program.operand_numbers:
         return f"columns[{program.operand_numbers[value]}] + row"
@@ -175,7 +175,7 @@ def _output(number: int) -> str:
     return f"outputs + {number * BLOCK_ROWS} + row"
 
 
-def _scalar(program: Program, number: int) -> str:
+def _scalar(program: Listing, number: int) -> str:
     if number < len(program.constants):
         return f"kbv_set1({(program.constants[number] << 32) % MODULUS:#x}u)"
     return f"kbv_set1(publics[{number - len(program.constants)}])"

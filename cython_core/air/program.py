@@ -57,7 +57,7 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Program:
+class Listing:
     """What an interpreter or a code generator needs of a table."""
 
     table: Table
@@ -100,7 +100,7 @@ def program_digest(table: Table) -> bytes:
     return sha256(DIGEST_CONTEXT + struct.pack(f"<{len(words)}I", *words)).digest()
 
 
-def compile_table(table: Table) -> Program:
+def compile_table(table: Table) -> Listing:
     """Steps for everything that the outputs need, in the order of the nodes."""
     return _Compiler(table).compile()
 
@@ -115,7 +115,7 @@ class _Compiler:
         self._constants: dict[int, int] = {}
         self._filled: set[int] = set()
 
-    def compile(self) -> Program:
+    def compile(self) -> Listing:
         for index in self._needed:
             node = self._nodes[index]
             if node.operation in ARITHMETIC and index not in self._doubled:
@@ -128,7 +128,7 @@ class _Compiler:
             for index in self._needed
             if self._nodes[index].operation == Operation.PUBLIC
         ]
-        return Program(
+        return Listing(
             table=self._table,
             steps=tuple(map(self._with_scalar_number, self._steps)),
             constants=tuple(self._constants),
@@ -247,7 +247,7 @@ class Tape:
     slot_count: int
 
 
-def assemble(program: Program) -> Tape:
+def assemble(program: Listing) -> Tape:
     """Gives each value a place: the outputs come first, then the operands, then the slots."""
     outputs = len(program.table.outputs)
     first_slot = outputs + len(program.table.operands)
