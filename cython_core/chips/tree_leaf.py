@@ -2,12 +2,14 @@
 
 Kinds of rows: an *update* has a leaf before, after, or both; an *other* leaf is there and not
 touched; an *opened* node is not touched, and shown to be a node: its path and value_before columns
-are its sides. Rows of no kind are padding."""
+are its sides, and its value_after columns its prefix. The prefix of a leaf has no columns, for it
+is read off its path. Rows of no kind are padding.
+"""
 
 from collections.abc import Sequence
 from typing import Final
 
-from cython_core.air.language import TableBuilder
+from cython_core.air.language import Expression, TableBuilder
 from cython_core.chips.blake3 import pack, sum_of
 from cython_core.chips.tree_rules import (
     HASH_LIMBS,
@@ -43,7 +45,6 @@ class TreeLeaf:
         self.limb = table.main("limb")
         self.bit = table.main("bit")
         self.is_in_high_byte = table.main("is_in_high_byte")
-        self.prefix = table.main("prefix", HASH_LIMBS)
         self.path = table.main("path", HASH_LIMBS)
         self.value_before = table.main("value_before", HASH_LIMBS)
         self.value_after = table.main("value_after", HASH_LIMBS)
@@ -85,7 +86,7 @@ class TreeLeaf:
         )
 
     def _path(self) -> None:
-        """The path begins with the prefix."""
+        """Which bits of the path come after the prefix: `rest`, in the limb of the flag."""
         table, flags = self.table, self.limb_flags
         for flag in flags:
             table.require_boolean(flag)
@@ -93,22 +94,24 @@ class TreeLeaf:
         table.require(
             weighted_sum(flags) - self.is_leaf * self.limb, "the limb flag is that of the limb"
         )
-        differences = [a - b for a, b in zip(self.path, self.prefix, strict=True)]
-        for limb, difference in enumerate(differences):
-            table.require(
-                sum_of([*flags[limb + 1 :]]) * difference,
-                f"the path begins with the prefix, limb {limb}",
-            )
-        in_limb = sum_of(
-            [flag * difference for flag, difference in zip(flags, differences, strict=False)]
-        )
-        table.require(in_limb - pack([*self.rest]), "the rest of the path in the limb")
         table.require_boolean(self.is_in_high_byte)
         open_bits = self.bit * 2 + OPEN_IN_LOW_BYTE - self.is_in_high_byte * OPEN_DIFFERENCE
         table.require(self.is_leaf * (pack([*self.mask]) - open_bits), "the mask of open bits")
         for place, (mask, rest) in enumerate(zip(self.mask, self.rest, strict=True)):
             table.require_boolean(mask)
             table.require(rest * (mask - rest), f"the rest has open bits only, bit {place}")
+
+    def _prefix(self) -> list[Expression]:
+        """The path up to its rest: whole limbs before the flag, a part of the limb at the flag."""
+        rest = pack([*self.rest])
+        of_leaf = [
+            sum_of([*self.limb_flags[limb + 1 :]]) * path + self.limb_flags[limb] * (path - rest)
+            for limb, path in enumerate(self.path)
+        ]
+        return [
+            leaf + self.is_opened * opened
+            for leaf, opened in zip(of_leaf, self.value_after, strict=True)
+        ]
 
     def _hashes(self) -> None:
         table = self.table
@@ -142,7 +145,7 @@ class TreeLeaf:
             self.is_present,
             "hash after",
         )
-        place = Place(self.depth, self.limb, self.bit, self.prefix)
+        place = Place(self.depth, self.limb, self.bit, self._prefix())
         before_it = Subtree(self.was_present + self.is_opened, self.was_present, self.hash_before)
         after_it = Subtree(
             self.is_present + untouched, self.is_present + self.is_other, self.hash_after

@@ -27,8 +27,8 @@ from cython_core.field import Matrix
 from cython_core.hash import b3
 
 NODE_WIDTH: Final = 152
-LEAF_WIDTH: Final = 170
-DIGEST_PLACE: Final = 105
+LEAF_WIDTH: Final = 154
+DIGEST_PLACE: Final = 89
 """First column of the digest in tree-leaf."""
 PATH_BITS: Final = 256
 ITEM_EMPTY, ITEM_LEAF, ITEM_OTHER, ITEM_INNER, ITEM_OPAQUE, ITEM_OPENED = range(6)
@@ -149,7 +149,7 @@ class TreeRows:
         if is_virtual and not endings:
             return Side(NOTHING, NOTHING)
         if is_virtual and len(endings) == 1 and depth > 0:
-            return self._ending(endings[0], depth, prefix)
+            return self._ending(endings[0], depth)
         if depth == PATH_BITS:
             raise WitnessError("two leaves have one path")
         row = len(self.nodes)
@@ -203,7 +203,7 @@ class TreeRows:
             return NOTHING
         return State(1, 1, self.hash(KEY_LEAF, path + value_hash))
 
-    def _ending(self, ending: Ending, depth: int, prefix: int) -> Side:
+    def _ending(self, ending: Ending, depth: int) -> Side:
         before = self._leaf(ending.path, ending.value_before)
         is_update = ending.update is not None
         after = self._leaf(ending.path, ending.value_after) if is_update else before
@@ -217,7 +217,6 @@ class TreeRows:
             *(int(is_update), int(not is_update), 0),
             *(before.exists, after.exists if is_update else 0),
             *(depth, depth // 16, bit, is_in_high_byte),
-            *limbs_of(prefix.to_bytes(32, "big")),
             *limbs_of(ending.path),
             *limbs_of(ending.value_before or EMPTY),
             *limbs_of(ending.value_after or EMPTY),
@@ -240,9 +239,8 @@ class TreeRows:
             (
                 *(0, 0, 1, 0, 0),
                 *(depth, depth // 16, bit_in_limb(depth), 0),
-                *limbs_of(prefix.to_bytes(32, "big")),
                 *limbs_of(sides),
-                *([0] * HASH_LIMBS),
+                *limbs_of(prefix.to_bytes(32, "big")),
                 *limbs_of(state.hash),
                 *limbs_of(state.hash),
                 *([0] * (HASH_LIMBS + HASH_LIMBS + 1 + 32)),

@@ -43,12 +43,13 @@ that the old root is the root of a well-formed tree.
     crosses is exact in real rows: the witness of (bit - 1)(bit - 256) exists where neither holds.
     The right side adds the bit to the prefix. No row of tree-node is at depth 256: there is no
     limb 16.
- 4. *Paths are right.* A leaf row proves that its path begins with its prefix: the limbs before
-    `limb` are equal, and in that limb path - prefix has only bits that the prefix leaves open
-    (`mask`; is_in_high_byte is free, but a wrong one has no mask or one without bits); beyond it
-    the prefix is zero by 3. The limbs of the path have 16 bits because they are hashed. Two leaf
-    rows are at positions of which neither is above the other, by 2, so their paths differ: no path
-    is updated twice, and another leaf is not an updated one.
+ 4. *Paths are right.* The prefix of a leaf row is its path without what comes after: the limbs
+    before `limb` whole, in that limb path - rest, then zeros. The bits of rest are open ones, those
+    that come after the prefix (`mask`; is_in_high_byte is free, but a wrong one has no mask, or one
+    without bits). The prefix that the parent sends has no open bits, by 3, and limbs of the path
+    have 16 bits because they are hashed: so path = prefix + rest without a carry, and the path
+    begins with the prefix. Two leaf rows are at positions of which neither is above the other, by
+    2, so their paths differ: no path is updated twice, and another leaf is not an updated one.
  5. *Before.* From the root down, the hash before is the one that stands at the position in the tree
     that the old root is of, and existence and leafness are true: a node's hash determines its
     sides; a leaf's hash determines its path; zeros are no hash of anything, and an opaque side is

@@ -19,6 +19,7 @@ from tests.unit.cython_core.tree_forgery import (
     B,
     Leaf,
     Node,
+    Opened,
     State,
     Trace,
     Unlinked,
@@ -92,10 +93,12 @@ def roots() -> Made:
     for limb in range(16):
         prefix = [0] * 16
         prefix[limb] = 1 << 15
-        leaf = Leaf(path("000000001"), A, B) if limb == 0 else zero_leaf()
+        # A leaf in the same limb, and what has no path to read the prefix off.
+        begun = Leaf(path("000000001"), A, B, errors={"rest[15]": 0})
+        below = begun if limb == 0 else Opened(A, B)
         yield (
             f"the root has no prefix, limb {limb}",
-            settled(Node(leaf, Unlinked()), start=ROOT._replace(prefix=tuple(prefix))),
+            settled(Node(below, Unlinked()), start=ROOT._replace(prefix=tuple(prefix))),
         )
     for limb in range(16):
         for place, name in enumerate(("old root", "new root", "the digest")):
@@ -196,11 +199,7 @@ def paths() -> Made:
     yield "one limb flag in a row of a leaf", settled(Node(astray, Unlinked()))
     moved = zero_leaf(**erring("limb_flag", 0, 1))
     yield "the limb flag is that of the limb", settled(Node(moved, Unlinked()))
-    for limb in range(16):
-        astray = Leaf(path("0" * (16 * limb) + "1"), A, B)
-        yield f"the path begins with the prefix, limb {limb}", settled(spine(256, astray))
     lone = {
-        "the rest of the path in the limb": {"rest[0]": 1},
         "is_in_high_byte is boolean": {"is_in_high_byte": -128 * inverse(65535) % P},
         "the mask of open bits": {"mask[7]": 1},
     }

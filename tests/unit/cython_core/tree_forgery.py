@@ -300,8 +300,9 @@ class Settling:
         return before, after
 
     def _place(self, row: Row, place: Place) -> None:
-        for name, value in zip(place._fields, place, strict=True):
-            row.put(name, value)
+        row.put("depth", place.depth)
+        row.put("limb", place.limb)
+        row.put("bit", place.bit)
 
     def _leaf(self, leaf: Leaf, place: Place) -> tuple[State, State]:
         row = Row(leaf_table(), leaf.errors)
@@ -311,7 +312,7 @@ class Settling:
         row.put("was_present", int(leaf.before is not None))
         row.put("is_present", int(leaf.after is not None and not leaf.is_other))
         self._place(row, place)
-        self._prefix_check(row, leaf)
+        self._rest(row, leaf)
         before, after = leaf.before or bytes(32), leaf.after or bytes(32)
         row.put("value_before", limbs_of(before))
         row.put("value_after", limbs_of(after))
@@ -322,18 +323,15 @@ class Settling:
         (self.untouched if leaf.is_other else self.updates).append(row)
         return self._leaf_states(row)
 
-    def _prefix_check(self, row: Row, leaf: Leaf) -> None:
+    def _rest(self, row: Row, leaf: Leaf) -> None:
         row.put("path", limbs_of(leaf.path))
         limb, bit = row.get("limb"), row.get("bit")
         row.put("limb_flag", [int(place == limb) for place in range(17)])
-        differences = [a - b for a, b in zip(row.family("path"), row.family("prefix"), strict=True)]
-        # As small as it can be: what is in the limb when the prefix is right.
-        rest = sum(f * d for f, d in zip(row.family("limb_flag"), differences, strict=True)) % P
         masks = [(2 * bit + 65279 - 65535 * high) % P for high in (0, 1)]
-        high = int(masks[0] >> 16 != 0)
-        row.put("is_in_high_byte", high)
+        row.put("is_in_high_byte", int(masks[0] >> 16 != 0))
         mask = masks[row.get("is_in_high_byte")] if row.get("is_in_high_byte") < 2 else 65535
         row.put("mask", [mask >> place & 1 for place in range(16)])
+        rest = row.family("path")[limb] & mask if limb < 16 else 0
         row.put("rest", [rest >> place & 1 for place in range(16)])
 
     def _leaf_states(self, row: Row) -> tuple[State, State]:
@@ -350,6 +348,7 @@ class Settling:
         self._place(row, place)
         row.put("path", limbs_of(opened.left))
         row.put("value_before", limbs_of(opened.right))
+        row.put("value_after", place.prefix)
         message = (*row.family("path"), *row.family("value_before"))
         row.put("hash_before", hashed(KEY_NODE, message))
         row.put("hash_after", row.family("hash_before"))
