@@ -21,7 +21,8 @@ directory, syncs them and renames the directory into place.
 import fcntl
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -252,7 +253,7 @@ class VoteGuard:
             known.close()
         except LogUnusable:
             mark = self._mark
-        with self._environment.begin(write=True) as transaction:
+        with self._on_disk() as transaction:
             transaction.put(_SILENCE, b"", db=self._meta)
             transaction.put(_IDENTITY, identity.encode(), db=self._meta)
             transaction.put(_MARK, _encode_mark(mark), db=self._meta)
@@ -298,8 +299,7 @@ class VoteGuard:
     ) -> Vote:
         """Check, write, sync, and only then sign `message`, the statement's `H_vote`.
 
-        Raises GuardRefusal; OSError or lmdb.Error when the disk refuses, and then nothing was
-        signed.
+        Raises GuardRefusal; OperatorError when the disk refuses, and then nothing was signed.
         """
         state = self.state(statement.epoch)
         if state is not GuardState.READY:
@@ -315,13 +315,13 @@ class VoteGuard:
         if stored is None:
             mark = Mark(mark.sequence + 1, mark.sealed)
             self._crash_point("guard:before-commit")
-            with self._environment.begin(write=True) as transaction:
+            with self._on_disk() as transaction:
                 transaction.put(_key(statement), record, db=self._votes)
                 transaction.put(_MARK, _encode_mark(mark), db=self._meta)
             self._mark = mark
             self._crash_point("guard:after-commit")
         if self._log.mark != mark:
-            self._log.append(mark)
+            self._append(mark)
             self._crash_point("guard:after-second-copy")
         return Vote(statement, signer, sign(message))
 
@@ -338,20 +338,23 @@ class VoteGuard:
         return found
 
     def seal(self, epoch: Epoch) -> None:
-        """The epoch's seal is final: never sign in it again. Drops votes of long-sealed epochs."""
+        """The epoch's seal is final: never sign in it again. Drops votes of long-sealed epochs.
+
+        Raises OperatorError when the disk refuses.
+        """
         mark = self._mark
         if epoch < mark.sealed:
             return
         mark = Mark(mark.sequence, epoch + 1)
         oldest = max(0, epoch + 1 - KEPT_EPOCHS).to_bytes(8, "big")
         self._crash_point("guard:before-seal")
-        with self._environment.begin(write=True) as transaction:
+        with self._on_disk() as transaction:
             transaction.put(_MARK, _encode_mark(mark), db=self._meta)
             cursor = transaction.cursor(db=self._votes)
             while cursor.first() and cursor.key() < oldest:
                 cursor.delete()
         self._mark = mark
-        self._log.append(mark)
+        self._append(mark)
         self._crash_point("guard:after-seal")
 
     @property
@@ -375,9 +378,34 @@ class VoteGuard:
             return value
 
     def _put(self, values: dict[bytes, bytes]) -> None:
-        with self._environment.begin(write=True, db=self._meta) as transaction:
+        with self._on_disk() as transaction:
             for key, value in values.items():
-                transaction.put(key, value)
+                transaction.put(key, value, db=self._meta)
+
+    @contextmanager
+    def _on_disk(self) -> Iterator[Any]:
+        """One durable change. Raises OperatorError when the disk refuses."""
+        try:
+            with self._environment.begin(write=True) as transaction:
+                yield transaction
+        except (lmdb.Error, OSError) as error:
+            raise _cannot_write(self._directory, error) from error
+
+    def _append(self, mark: Mark) -> None:
+        """To the second copy. Raises OperatorError when its disk refuses."""
+        try:
+            self._log.append(mark)
+        except OSError as error:
+            raise _cannot_write(self._second_copy, error) from error
+
+
+def _cannot_write(place: Path, error: Exception) -> OperatorError:
+    return OperatorError(
+        f"the signing guard cannot write to {place}",
+        f"{error}; a vote that is not on disk is not signed",
+        "free space or mend the disk, then start again; nothing that was signed is lost",
+        code=5,
+    )
 
 
 def _environment(directory: Path) -> Any:

@@ -270,7 +270,12 @@ def test_a_full_disk_stops_a_node_and_loses_nothing(net: Path, layout: Layout) -
         timeout=90,
         check=False,
     )
-    assert limited.returncode != 0
+    code, what, why, do = error_of(limited)
+    assert code == 5
+    assert f"cannot write to {layout.home(2)}/" in what
+    assert "File too large" in why
+    assert do.startswith("free space or mend the disk, then start again; nothing that was ")
+    assert "Traceback" not in limited.stderr
     testnet_command(net, "restart", "seq2")
     height = get(layout, "/v1/status")["height"]
 

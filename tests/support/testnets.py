@@ -159,8 +159,11 @@ def wallet_command(folder: Path, *arguments: str, timeout: float = 60.0) -> dict
 
 
 def error_of(done: "subprocess.CompletedProcess[str]") -> tuple[int, str, str, str]:
-    """Exit code and the three lines of a command that must fail with an error for a person."""
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    """Exit code and the three lines of a command that must fail with an error for a person.
+
+    A node's log goes to the same place, a line of JSON for each event.
+    """
+    lines = [line for line in done.stderr.splitlines() if line.strip() and line[0] != "{"]
     assert len(lines) == 3, done.stdout + done.stderr
     texts = [line.partition(":")[2].strip() for line in lines]
     assert [line.partition(":")[0].strip() for line in lines] == ["error", "why", "do"]

@@ -387,8 +387,13 @@ def test_a_full_disk_signs_nothing(place: Place, monkeypatch: pytest.MonkeyPatch
 
     with monkeypatch.context() as patch:
         patch.setattr(GuardLog, "append", full)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(OperatorError) as told:
             cast(guard, null(1))
+    assert (told.value.what, told.value.why, told.value.do) == (
+        f"the signing guard cannot write to {place.second}",
+        "[Errno 28] No space left on device; a vote that is not on disk is not signed",
+        "free space or mend the disk, then start again; nothing that was signed is lost",
+    )
     assert cast(guard, null(1)).statement == null(1)
     assert guard.reason == ""
 
