@@ -1,8 +1,9 @@
 """The Matrix for extensions that work on its cells.
 
 Cell (row, column) is `cells[((column // 16) * height + row) * 16 + column % 16]`: a panel of 16
-columns lies together and one row of it is one cache line. Elements are in canonical Montgomery form;
-the lanes beyond the width are zero and stay zero. The Matrix owns the memory and never moves it.
+columns lies together and one row of it is one cache line. Elements are in canonical Montgomery
+form; the lanes beyond the width are zero and stay zero. The Matrix owns the memory and never moves
+it.
 """
 
 from libc.stdint cimport uint32_t

@@ -1,8 +1,9 @@
 /*
  * KoalaBear, the field of the proofs: p = 2^31 - 2^24 + 1, and its extension of degree 5.
  *
- * Elements lie in memory in Montgomery form, a * 2^32 mod p, always below p ("canonical Montgomery").
- * Bytes that leave the machine (hashes, proofs) carry the plain value instead: kb31_to_plain.
+ * Elements lie in memory in Montgomery form, a * 2^32 mod p, always below p ("canonical
+ * Montgomery"). Bytes that leave the machine (hashes, proofs) carry the plain value instead:
+ * kb31_to_plain.
  * The multiplicative group has order 2^24 * 127 and the generator 3.
  *
  * The extension is F[X] / (X^5 + X^2 - 1), five coefficients in ascending order. The polynomial is

@@ -55,7 +55,8 @@ KB_TARGET static inline kbv kbv_mul(kbv a, kbv b)
     kbv even_multiple = _mm512_mul_epu32(_mm512_mul_epu32(even, mu), modulus);
     kbv odd_multiple = _mm512_mul_epu32(_mm512_mul_epu32(odd, mu), modulus);
     kbv high = _mm512_mask_mov_epi32(_mm512_srli_epi64(even, 32), 0xaaaa, odd);
-    kbv multiple = _mm512_mask_mov_epi32(_mm512_srli_epi64(even_multiple, 32), 0xaaaa, odd_multiple);
+    kbv low_multiple = _mm512_srli_epi64(even_multiple, 32);
+    kbv multiple = _mm512_mask_mov_epi32(low_multiple, 0xaaaa, odd_multiple);
     kbv difference = _mm512_sub_epi32(high, multiple);
     return _mm512_min_epu32(difference, _mm512_add_epi32(difference, modulus));
 }

@@ -4,8 +4,9 @@
  *     values on the subgroup, natural order   --ntt_inverse-->  coefficients, bit-reversed order
  *     coefficients, bit-reversed order        --ntt_forward-->  values on a coset, natural order
  *
- * The order of the coefficients in between costs nothing that way: no pass permutes rows. Everything
- * may be called from several threads at once, on different panels; nothing here needs the GIL.
+ * The order of the coefficients in between costs nothing that way: no pass permutes rows.
+ * Everything may be called from several threads at once, on different panels, without the GIL.
+ * The transforms allocate nothing; they use up to 0.7 MiB of stack at 2^20 rows, 1.2 MiB at 2^24.
  */
 #ifndef P2PSEQ_NTT_NTT_H
 #define P2PSEQ_NTT_NTT_H
@@ -19,10 +20,10 @@ struct ntt_plan;
 /* The code for one instruction set. */
 struct ntt_kernel;
 
-/* Made at the first call for a `log`, kept for ever. NULL when out of memory or log > NTT_LOG_MAX. */
+/* Made at the first call for a `log`, kept for ever. NULL without memory or above NTT_LOG_MAX. */
 const struct ntt_plan *ntt_plan_get(uint32_t log);
 
-/* "scalar", "avx2" or "avx512"; NULL for another name and for what this build or CPU lacks. */
+/* "scalar", "avx2", "avx512", "avx512ifma"; NULL for others and what this build or CPU lacks. */
 const struct ntt_kernel *ntt_by_name(const char *name);
 /* The widest kernel that this CPU runs. */
 const struct ntt_kernel *ntt_best(void);

@@ -12,6 +12,8 @@
 /* All is done in the rows themselves. */
 #define NTT_SCRATCH_ROW 1
 
+#include "ntt/ntt_exchange.h"
+
 struct twiddles {
     uint32_t value[1 << NTT_PASS_LOG_MAX];
     uint32_t scale;
@@ -123,7 +125,7 @@ KB_TARGET static void dif_pairs(uint32_t *rows, size_t count, const struct twidd
 }
 
 KB_TARGET static void dit(const uint32_t *from, uint32_t *to, uint32_t log,
-                          const struct twiddles *t, void *scratch)
+                          const struct twiddles *t, void *scratch, struct exchange *exchange)
 {
     size_t rows = (size_t)1 << log, m = 1, block, j;
 
@@ -138,6 +140,7 @@ KB_TARGET static void dit(const uint32_t *from, uint32_t *to, uint32_t log,
             for (j = 0; j < m; j++) {
                 size_t at = (block + j) * KB31_PANEL;
                 dit_four(from + at, to + at, m, t->value + j);
+                exchange_row(exchange);
             }
         }
     }
@@ -158,7 +161,7 @@ KB_TARGET static void scale_sums(uint32_t *rows, size_t count, uint32_t scale)
 }
 
 KB_TARGET static void dif(const uint32_t *from, uint32_t *to, uint32_t log,
-                          const struct twiddles *t, void *scratch)
+                          const struct twiddles *t, void *scratch, struct exchange *exchange)
 {
     size_t rows = (size_t)1 << log, m, block, j;
 
@@ -168,6 +171,7 @@ KB_TARGET static void dif(const uint32_t *from, uint32_t *to, uint32_t log,
             for (j = 0; j < m; j++) {
                 size_t at = (block + j) * KB31_PANEL;
                 dif_four(from + at, to + at, m, t->value + j);
+                exchange_row(exchange);
             }
         }
     }

@@ -4,10 +4,11 @@
  * The including file defines NTT_TARGET, `struct twiddles` and:
  *
  *     twiddles_fill(t, roots, log, ratio, scale)  entry m + j is roots[m + j] * ratio^(2^log / 2m)
- *     dit(from, to, log, t, scratch)              forward over 2^log rows that lie together
- *     dif(from, to, log, t, scratch)              backward, times `scale`
+ *     dit(from, to, log, t, scratch, exchange)    forward over 2^log rows that lie together
+ *     dif(from, to, log, t, scratch, exchange)    backward, times `scale`
  *
- * and NTT_SCRATCH_ROW, the bytes of scratch memory that these need for each row.
+ * and NTT_SCRATCH_ROW, the bytes of scratch memory that these need for each row. They call
+ * exchange_row now and then.
  *
  * Forward, decimation in time. With n = 2^log and f(x) = sum of x^i f_i(x^c), i < c = 2^column_log:
  * block rev(i) of the input holds the coefficients of f_i, and x^c runs over a coset of the short
@@ -20,45 +21,8 @@
 #include <string.h>
 
 #include "field/kb31.h"
+#include "ntt/ntt_exchange.h"
 #include "ntt/ntt_internal.h"
-
-enum {
-    /* Columns are brought in a few at a time: as much of a row of columns as is worth a fetch. */
-    GROUP_ROWS = 4096,
-    GROUP_COLUMNS_MAX = 16,
-    /* Rows of columns asked for ahead: more would push one another out of their cache sets. */
-    FETCH_AHEAD = 8,
-};
-
-/* Columns [first, first + count) of rows 2^block_log apart, each column to its own part of `to`. */
-NTT_TARGET static void gather(const uint32_t *panel, const struct ntt_plan *plan, size_t first,
-                              size_t count, uint32_t *to)
-{
-    size_t rows = (size_t)1 << plan->column_log, stride = (size_t)KB31_PANEL << plan->block_log;
-    size_t row, column;
-    const uint32_t *from = panel + first * KB31_PANEL;
-
-    for (row = 0; row < rows; row++, from += stride) {
-        for (column = 0; column < count; column++) {
-            __builtin_prefetch(from + FETCH_AHEAD * stride + column * KB31_PANEL);
-            memcpy(to + (column * rows + row) * KB31_PANEL, from + column * KB31_PANEL, ROW_BYTES);
-        }
-    }
-}
-
-NTT_TARGET static void scatter(const uint32_t *from, const struct ntt_plan *plan, size_t first,
-                               size_t count, uint32_t *panel)
-{
-    size_t rows = (size_t)1 << plan->column_log, stride = (size_t)KB31_PANEL << plan->block_log;
-    size_t row, column;
-    uint32_t *to = panel + first * KB31_PANEL;
-
-    for (row = 0; row < rows; row++, to += stride) {
-        for (column = 0; column < count; column++) {
-            memcpy(to + column * KB31_PANEL, from + (column * rows + row) * KB31_PANEL, ROW_BYTES);
-        }
-    }
-}
 
 static size_t group_columns(const struct ntt_plan *plan)
 {
@@ -67,30 +31,38 @@ static size_t group_columns(const struct ntt_plan *plan)
     return columns < limit ? columns : limit;
 }
 
-/* All columns: `ratio` of column r is first_ratio * step^r. */
+/* `ratio` is the one of column 0; each further column has it times g, backward 1 / g. */
 NTT_TARGET static void column_pass(const struct ntt_plan *plan, int is_forward, uint32_t ratio,
                                    uint32_t *panel, struct twiddles *twiddles, void *scratch)
 {
     size_t columns = (size_t)1 << plan->block_log, count = group_columns(plan), first, column;
-    uint32_t group[count << plan->column_log][KB31_PANEL] __attribute__((aligned(64)));
-    uint32_t *rows;
+    size_t step = count * KB31_PANEL, group_cells = step << plan->column_log;
+    uint32_t groups[2][group_cells] __attribute__((aligned(64)));
+    uint32_t *group = groups[0], *other = groups[1], *rows;
+    struct exchange exchange = exchange_of(plan, count);
 
-    for (first = 0; first < columns; first += count) {
-        gather(panel, plan, first, count, group[0]);
+    exchange_start(&exchange, group, NULL, panel);
+    exchange_finish(&exchange);
+    for (first = 0; first < columns; first += count, panel += step) {
+        exchange_start(&exchange, other, first == 0 ? NULL : panel - step,
+                       first + count == columns ? NULL : panel + step);
         for (column = 0; column < count; column++) {
-            rows = group[column << plan->column_log];
+            rows = group + (column * KB31_PANEL << plan->column_log);
             if (is_forward) {
                 twiddles_fill(twiddles, plan->roots, plan->column_log, ratio, KB31_ONE);
-                dit(rows, rows, plan->column_log, twiddles, scratch);
+                dit(rows, rows, plan->column_log, twiddles, scratch, &exchange);
                 ratio = kb31_mul(ratio, plan->root);
             } else {
                 twiddles_fill(twiddles, plan->inverse_roots, plan->column_log, ratio, KB31_ONE);
-                dif(rows, rows, plan->column_log, twiddles, scratch);
+                dif(rows, rows, plan->column_log, twiddles, scratch, &exchange);
                 ratio = kb31_mul(ratio, plan->inverse_root);
             }
         }
-        scatter(group[0], plan, first, count, panel);
+        exchange_finish(&exchange);
+        rows = group, group = other, other = rows;
     }
+    exchange_start(&exchange, other, panel - step, NULL);
+    exchange_finish(&exchange);
 }
 
 NTT_TARGET static void forward(const struct ntt_plan *plan, const uint32_t *coefficients,
@@ -98,12 +70,15 @@ NTT_TARGET static void forward(const struct ntt_plan *plan, const uint32_t *coef
 {
     uint32_t longest = plan->block_log > plan->column_log ? plan->block_log : plan->column_log;
     uint8_t scratch[(size_t)NTT_SCRATCH_ROW << longest] __attribute__((aligned(64)));
-    size_t block, blocks = (size_t)1 << plan->column_log, step = (size_t)KB31_PANEL << plan->block_log;
+    size_t blocks = (size_t)1 << plan->column_log, block;
+    size_t step = (size_t)KB31_PANEL << plan->block_log;
+    struct exchange idle = exchange_idle();
     struct twiddles twiddles;
 
     twiddles_fill(&twiddles, plan->roots, plan->block_log, kb31_power(shift, blocks), KB31_ONE);
     for (block = 0; block < blocks; block++) {
-        dit(coefficients + block * step, values + block * step, plan->block_log, &twiddles, scratch);
+        dit(coefficients + block * step, values + block * step, plan->block_log, &twiddles,
+            scratch, &idle);
     }
     if (blocks > 1) {
         column_pass(plan, 1, shift, values, &twiddles, scratch);
@@ -114,7 +89,9 @@ NTT_TARGET static void inverse(const struct ntt_plan *plan, uint32_t *panel)
 {
     uint32_t longest = plan->block_log > plan->column_log ? plan->block_log : plan->column_log;
     uint8_t scratch[(size_t)NTT_SCRATCH_ROW << longest] __attribute__((aligned(64)));
-    size_t block, blocks = (size_t)1 << plan->column_log, step = (size_t)KB31_PANEL << plan->block_log;
+    size_t blocks = (size_t)1 << plan->column_log, block;
+    size_t step = (size_t)KB31_PANEL << plan->block_log;
+    struct exchange idle = exchange_idle();
     struct twiddles twiddles;
 
     if (blocks > 1) {
@@ -122,6 +99,7 @@ NTT_TARGET static void inverse(const struct ntt_plan *plan, uint32_t *panel)
     }
     twiddles_fill(&twiddles, plan->inverse_roots, plan->block_log, KB31_ONE, plan->inverse_height);
     for (block = 0; block < blocks; block++) {
-        dif(panel + block * step, panel + block * step, plan->block_log, &twiddles, scratch);
+        dif(panel + block * step, panel + block * step, plan->block_log, &twiddles, scratch,
+            &idle);
     }
 }
