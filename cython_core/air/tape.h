@@ -1,9 +1,9 @@
 /*
  * Evaluates a table's constraints and interactions for blocks of 64 rows.
  *
- * A program (air/program.py makes it from a table) is run by the interpreter of this room or by code
- * that was generated for the table; both have the type `air_evaluator` and give the same values. A
- * block holds 64 values of each operand side by side. All words are in Montgomery form.
+ * A program (air/program.py makes it from a table) is run by the interpreter of this room or by
+ * code that was generated for the table; both have the type `air_evaluator` and give the same
+ * values. A block holds 64 values of each operand side by side. All words are in Montgomery form.
  */
 #ifndef P2PSEQ_AIR_TAPE_H
 #define P2PSEQ_AIR_TAPE_H
@@ -15,13 +15,13 @@
 
 enum {
     AIR_BLOCK_ROWS = 64,
-    /* Of scratch memory: room for vectors, and for the pointers that the interpreter keeps there. */
+    /* Of scratch memory: for vectors, and for the pointers that the interpreter keeps there. */
     AIR_SCRATCH_ALIGNMENT = 64,
 };
 
 /*
- * What an instruction does. A vector operand is a place: the outputs come first, then the columns, then
- * the slots. A scalar operand is a number of a constant, or of a public value after the constants.
+ * What an instruction does. A vector operand is a place: the outputs come first, then the columns,
+ * then the slots. A scalar operand numbers the constants and after them the public values.
  */
 enum air_operation {
     AIR_ADD = 0,           /* target = a + b */
@@ -52,7 +52,7 @@ struct air_block {
 
 struct air_program;
 
-/* Returns 0, or -1 if the block has another number of rows. Reads no clock and allocates nothing. */
+/* Returns 0, or -1 if the block has another number of rows. Allocates nothing. */
 typedef int (*air_evaluator)(const struct air_program *program, const struct air_block *block,
                              uint32_t *scratch);
 
