@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from p2p_seq.bitcoin.embedded.node import BlockRefusedError
+from p2p_seq.bitcoin.embedded.policy import TransactionRefusedError
 from p2p_seq.bitcoin.taproot import key_path_script
-from p2p_seq.bitcoin.transaction import TxOut
+from p2p_seq.bitcoin.transaction import Transaction, TxOut
 from p2p_seq.chain.chain import Finalised
-from p2p_seq.protocol.types import Hash32, Sats, SatsPerKvb
+from p2p_seq.protocol.types import Hash32, OutPoint, Sats, SatsPerKvb
 from p2p_seq.settlement.bridge import VaultBrokenError
 from p2p_seq.settlement.scripts import vault_output
 from p2p_seq.settlement.transactions import build_reclaim
@@ -130,25 +132,13 @@ async def test_a_deposit_that_was_taken_back_voids_the_plan_and_is_never_minted(
     taken = await world.deposit(one.final, DEPOSIT)
     kept = await world.deposit(one.final, 2 * DEPOSIT, "other")
     world.mine()
-    while not (one.final.bridge.in_flight and one.final.bridge.in_flight.plan.deposits):
-        if one.final.bridge.in_flight is not None:
-            await settle(one)
-        await next_plan(one)
+    await until_a_deposit_is_planned(one)
+    assert one.final.bridge.in_flight is not None
     planned = one.final.bridge.in_flight.plan
     assert len(planned.deposits) == 2
     # Nobody settles; the user's timeout passes and the user takes the deposit back.
     world.mine(world.params.deposit_timeout)
-    reclaim = build_reclaim(
-        one.final.bridge.active,
-        key(f"{USER} timeout"),
-        world.params.deposit_timeout,
-        taken.outpoint(0),
-        Sats(DEPOSIT),
-        key_path_script(key("home")),
-        SatsPerKvb(2_000),
-    )
-    signed = reclaim.complete(schnorr.sign(secret(f"{USER} timeout"), reclaim.message))
-    world.node.accept(signed.serialize())
+    world.node.accept(way_back(one, taken.outpoint(0)))
     world.mine(world.params.burial_depth + 1)
     await one.catch_up_with_bitcoin()
     await next_plan(one)
@@ -162,6 +152,82 @@ async def test_a_deposit_that_was_taken_back_voids_the_plan_and_is_never_minted(
     assert one.chain.ledger.account(key(USER), one.final.digest) is None
     assert one.chain.ledger.account(key("other"), one.final.digest) is None
     assert world.node.chain.index.coin(kept.outpoint(0)) is not None
+
+
+async def until_a_deposit_is_planned(one: Participant) -> None:
+    """Settle what comes before, and stop at the plan that wants a deposit."""
+    while not (one.final.bridge.in_flight and one.final.bridge.in_flight.plan.deposits):
+        if one.final.bridge.in_flight is not None:
+            await settle(one)
+        await next_plan(one)
+
+
+def way_back(one: Participant, deposit: OutPoint) -> bytes:
+    """The user's own spend of a deposit, which its timeout allows."""
+    reclaim = build_reclaim(
+        one.final.bridge.active,
+        key(f"{USER} timeout"),
+        one.world.params.deposit_timeout,
+        deposit,
+        Sats(DEPOSIT),
+        key_path_script(key("home")),
+        SatsPerKvb(2_000),
+    )
+    return reclaim.complete(schnorr.sign(secret(f"{USER} timeout"), reclaim.message)).serialize()
+
+
+@pytest.mark.parametrize("is_reorganised", [False, True])
+@pytest.mark.parametrize("is_swept", [False, True])
+async def test_sweep_and_timeout_race_for_one_block(
+    world: World, is_swept: bool, is_reorganised: bool
+) -> None:
+    """Both are signed and valid for the same Bitcoin block, which takes one of them: the account is
+    credited exactly when it is the sweep. A reorganisation that turns the race before it is buried
+    decides anew.
+    """
+    one = world.participant()
+    await one.follow()
+    deposit = (await world.deposit(one.final, DEPOSIT)).outpoint(0)
+    world.mine()
+    await until_a_deposit_is_planned(one)
+    world.mine(world.params.deposit_timeout)
+    sweep = world.settle(one.final.bridge.versions(world.params)[0]).serialize()
+    reclaim = way_back(one, deposit)
+    miner = key_path_script(key("miner"))
+    with pytest.raises(BlockRefusedError, match="bad-txns-inputs-missingorspent"):
+        world.node.generate_block([sweep, reclaim], miner, True)
+
+    winner, loser = (sweep, reclaim) if is_swept else (reclaim, sweep)
+    if is_reorganised:
+        world.node.generate_block([loser], miner, True)
+        await one.catch_up_with_bitcoin()
+        check_books(one)
+        world.reorg(1, is_empty=True)
+    world.node.generate_block([winner], miner, True)
+    with pytest.raises(TransactionRefusedError, match="missing"):
+        world.node.accept(loser)
+    world.mine(world.params.burial_depth + 1)
+    await one.catch_up_with_bitcoin()
+    check_books(one)
+
+    assert world.node.chain.index.coin(deposit) is None
+    assert one.final.bridge.in_flight is None
+    account = one.chain.ledger.account(key(USER), one.final.digest)
+    minted = one.chain.store.minted(deposit)
+    if is_swept:
+        assert account is not None
+        assert minted is not None
+        assert account.balance == minted[1] > DEPOSIT - 5_000
+        assert one.final.bridge.vault.txid == Transaction.parse(sweep).txid
+    else:
+        assert account is None
+        assert minted is None
+    await next_plan(one)
+    again = one.final.bridge.in_flight
+    assert again is not None
+    assert again.plan.deposits == ()
+    await settle(one)
+    assert one.chain.ledger.account(key(USER), one.final.digest) == account
 
 
 async def test_a_spend_of_the_vault_that_is_no_settlement_breaks_the_chain(world: World) -> None:
