@@ -7,6 +7,7 @@ tree_update     the statement "tree-update" and why it is sound; its tables are 
 batch           what the statement speaks of: leaf updates and their digest
 tree_trace      its traces, from a batch and a witness
 tree_batches    batches of a StateTree, and made-up ones to measure with
+tree_proof      its proofs, from a batch to a file
 statements      what can be proven, by name
 """
 

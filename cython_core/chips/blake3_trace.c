@@ -328,8 +328,8 @@ static void write_edges(const struct blake3_request *request, const struct words
         size_t at = first_row + row;
 
         for (unsigned lane = 0; lane < LANES && row < CLOSING_ROW; lane++) {
-            uint32_t word = c_out(&rows[row], (lane + 2) % LANES) ^ rows[row + 1].at[D_MIDDLE][lane];
-            write_limbs(word, last + 2 * lane);
+            uint32_t c = c_out(&rows[row], (lane + 2) % LANES);
+            write_limbs(c ^ rows[row + 1].at[D_MIDDLE][lane], last + 2 * lane);
         }
         memcpy(cells + (CV_PANEL * height + at) * KB31_PANEL, cv, sizeof cv);
         memcpy(cells + (LAST_PANEL * height + at) * KB31_PANEL, last, sizeof last);
