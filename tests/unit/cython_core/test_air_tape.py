@@ -3,6 +3,7 @@
 import ctypes
 import random
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -207,6 +208,36 @@ def test_sources_are_written_only_when_they_change(tmp_path: Path) -> None:
 def test_a_table_of_two_systems_is_written_once(tmp_path: Path) -> None:
     once = codegen.write_sources([small_system()], tmp_path)
     assert codegen.write_sources([small_system(), small_system()], tmp_path) == once
+
+
+WITHOUT_EXTENSIONS = """
+import importlib.machinery, pathlib, sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        loader = getattr(spec, "loader", None)
+        is_ours = name.startswith("cython_core")
+        if name == "blake3" or (
+            is_ours and isinstance(loader, importlib.machinery.ExtensionFileLoader)
+        ):
+            raise ImportError(f"the build imports {name}")
+sys.meta_path.insert(0, Refuse())
+from cython_core.air.codegen import write_sources
+from cython_core.chips import shipped_systems
+print(len(write_sources(shipped_systems(), pathlib.Path(sys.argv[1]))))
+"""
+
+
+def test_code_is_generated_before_anything_is_built(tmp_path: Path) -> None:
+    finished = subprocess.run(
+        [sys.executable, "-c", WITHOUT_EXTENSIONS, str(tmp_path)],
+        cwd=SOURCES.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    expected = 1 + len(SHIPPED) * (1 + len(codegen.SHIPPED_KERNELS))
+    assert (finished.stderr, finished.stdout) == ("", f"{expected}\n")
 
 
 def test_the_door_checks_lengths_and_values() -> None:
