@@ -3,6 +3,10 @@
 Everything here is hostile until it is checked. What the core would not take is not verified; what
 it declines tells that its sender is behind. Messages of an older epoch are answered with that
 epoch's seal, and who hears of a newer one asks for the seal of its own.
+
+Nodes do not end an epoch in the same moment. What a member says about the next epoch while this
+node still writes the seal is held until its own instance starts: nobody says it again before the
+standstill, and with one of four down every vote is needed.
 """
 
 from collections.abc import Sequence
@@ -51,6 +55,39 @@ QUESTION_INTERVAL_S: Final = 0.3
 """A node that is epochs behind asks at most so often."""
 
 
+HELD_FRAMES_MAX: Final = 16
+"""Frames about the next epoch that are held for one member; later ones are dropped."""
+
+HELD_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Their bytes, likewise: two blocks of the largest size."""
+
+
+class _Held:
+    """What one member has said about the next epoch."""
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+        self._bytes = 0
+
+    def add(self, frame: Frame, size: int) -> None:
+        if len(self.frames) < HELD_FRAMES_MAX and self._bytes + size <= HELD_BYTES_MAX:
+            self.frames.append(frame)
+            self._bytes += size
+
+
+def epoch_of(frame: Frame) -> Epoch | None:
+    """The epoch that a frame is about; None for a question, and for no votes at all."""
+    match frame:
+        case ProposalFrame(proposal):
+            return proposal.epoch
+        case VotesFrame(votes):
+            return votes[0].statement.epoch if votes else None
+        case CertificatesFrame(epoch, _):
+            return epoch
+        case CertificatesWanted():
+            return None
+
+
 class Host(Protocol):
     """Who runs the instance that messages are for."""
 
@@ -85,17 +122,39 @@ class Intake:
         self._bodies = bodies
         self._host = host
         self._asked_at = -QUESTION_INTERVAL_S
+        self._held: dict[PeerId, _Held] = {}
 
     async def read(self, inbox: Inbox) -> None:
         """Take what comes, until cancelled; who sends nonsense is penalised."""
         async for received in inbox:
             try:
-                await self._take(received.peer, decode_frame(received.payload))
+                frame = decode_frame(received.payload)
+                self._hold_if_early(received.peer, frame, len(received.payload))
+                self._take(received.peer, frame)
             except RemoteError as error:
                 log.info("message_refused", peer=received.peer, why=str(error))
                 self._network.penalize(received.peer, PenaltyReason.INVALID_MESSAGE)
+            await trio.lowlevel.checkpoint()
 
-    async def _take(self, peer: PeerId, frame: Frame) -> None:
+    def take_held(self) -> None:
+        """An instance has started: take what was said about it before."""
+        held, self._held = self._held, {}
+        for peer, early in held.items():
+            for frame in early.frames:
+                try:
+                    self._take(peer, frame)
+                except RemoteError as error:
+                    log.info("message_refused", peer=peer, why=str(error))
+                    self._network.penalize(peer, PenaltyReason.INVALID_MESSAGE)
+
+    def _hold_if_early(self, peer: PeerId, frame: Frame, size: int) -> None:
+        core = self._host.core
+        if core is None or self._host.peers.number(peer) < 0:
+            return
+        if epoch_of(frame) == core.instance.epoch + 1:
+            self._held.setdefault(peer, _Held()).add(frame, size)
+
+    def _take(self, peer: PeerId, frame: Frame) -> None:
         if self._host.core is None:
             return
         match frame:
@@ -110,7 +169,6 @@ class Intake:
                     self._host.feed(
                         CertificatesRequested(self._host.peers.number(peer), first, last)
                     )
-        await trio.lowlevel.checkpoint()
 
     def _is_current(self, peer: PeerId, epoch: Epoch) -> bool:
         """Serve those who are behind, ask those who are ahead."""

@@ -205,6 +205,7 @@ class ConsensusService:
         )
         self.feed(Start())
         self.update_work()
+        self._intake.take_held()
 
     def _records(self, epoch: Epoch, tip: BlockHeight | None) -> list[Record]:
         """What was durable of an epoch, with the finality of the tip.

@@ -80,6 +80,9 @@ ANCESTORS_PER_ANSWER = 8
 QUESTION_INTERVAL_MS = 300
 """A node that is epochs behind asks at most so often."""
 
+HELD_MAX = 16
+"""Messages about the next epoch that are held for one node."""
+
 
 MEMORY_CHECK_INPUTS = 64
 """The bound of memory is checked once in so many inputs."""
@@ -138,6 +141,7 @@ class Node:
         self._asked_at = -QUESTION_INTERVAL_MS
         self._has_work = False
         self.unheard: dict[XOnlyKey, int] = {}
+        self.held: dict[int, list[Message]] = {}
         self._handle_new_instance()
 
     def crash(self) -> None:
@@ -184,6 +188,10 @@ class Node:
         self._has_work = False
         self._queue.clear()
         self.feed(Start())
+        held, self.held = self.held, {}
+        for source, messages in held.items():
+            for message in messages:
+                self.receive(source, message)
 
     def feed(self, event: Input) -> None:
         """One input, all its effects, and the inputs that these cause."""
@@ -445,6 +453,10 @@ class Node:
 
     def receive(self, source: int, message: Message) -> None:
         """A message that the network delivers."""
+        if _epoch_of(message) == self.epoch + 1:
+            held = self.held.setdefault(source, [])
+            if len(held) < HELD_MAX:
+                held.append(message)
         match message:
             case TransactionMessage(number):
                 self.hear_transaction(number)
@@ -531,3 +543,16 @@ class Node:
             while self._queue:
                 self.feed(self._queue.pop(0))
             self.try_build()
+
+
+def _epoch_of(message: Message) -> int | None:
+    """The epoch that a message is about, if it may be held until that starts."""
+    match message:
+        case ProposalMessage(proposal):
+            return proposal.epoch
+        case VoteMessage(vote):
+            return vote.statement.epoch
+        case CertificatesMessage(epoch):
+            return epoch
+        case _:
+            return None
