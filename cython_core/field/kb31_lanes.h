@@ -46,7 +46,10 @@ KB_TARGET static inline kbv kbv_sub(kbv a, kbv b)
     return _mm512_min_epu32(difference, _mm512_add_epi32(difference, kbv_set1(KB31_P)));
 }
 
-/* Even and odd lanes are multiplied apart; the high halves are blended and subtracted. */
+/*
+ * Even and odd lanes are multiplied apart. A product and its multiple of p agree in the low half, so
+ * that their difference of 64 bits has that of the high halves in its own.
+ */
 KB_TARGET static inline kbv kbv_mul(kbv a, kbv b)
 {
     kbv modulus = kbv_set1(KB31_P), mu = kbv_set1(KB31_MU);
@@ -54,10 +57,9 @@ KB_TARGET static inline kbv kbv_mul(kbv a, kbv b)
     kbv odd = _mm512_mul_epu32(_mm512_srli_epi64(a, 32), _mm512_srli_epi64(b, 32));
     kbv even_multiple = _mm512_mul_epu32(_mm512_mul_epu32(even, mu), modulus);
     kbv odd_multiple = _mm512_mul_epu32(_mm512_mul_epu32(odd, mu), modulus);
-    kbv high = _mm512_mask_mov_epi32(_mm512_srli_epi64(even, 32), 0xaaaa, odd);
-    kbv low_multiple = _mm512_srli_epi64(even_multiple, 32);
-    kbv multiple = _mm512_mask_mov_epi32(low_multiple, 0xaaaa, odd_multiple);
-    kbv difference = _mm512_sub_epi32(high, multiple);
+    __m512 even_high = _mm512_castsi512_ps(_mm512_sub_epi64(even, even_multiple));
+    __m512 odd_high = _mm512_castsi512_ps(_mm512_sub_epi64(odd, odd_multiple));
+    kbv difference = _mm512_castps_si512(_mm512_mask_movehdup_ps(odd_high, 0x5555, even_high));
     return _mm512_min_epu32(difference, _mm512_add_epi32(difference, modulus));
 }
 
@@ -103,9 +105,10 @@ KB_TARGET static inline kbv kbv_mul(kbv a, kbv b)
     kbv odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), _mm256_srli_epi64(b, 32));
     kbv even_multiple = _mm256_mul_epu32(_mm256_mul_epu32(even, mu), modulus);
     kbv odd_multiple = _mm256_mul_epu32(_mm256_mul_epu32(odd, mu), modulus);
-    kbv high = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa);
-    kbv multiple = _mm256_blend_epi32(_mm256_srli_epi64(even_multiple, 32), odd_multiple, 0xaa);
-    kbv difference = _mm256_sub_epi32(high, multiple);
+    __m256 even_high = _mm256_castsi256_ps(_mm256_sub_epi64(even, even_multiple));
+    kbv odd_high = _mm256_sub_epi64(odd, odd_multiple);
+    kbv high = _mm256_castps_si256(_mm256_movehdup_ps(even_high));
+    kbv difference = _mm256_blend_epi32(high, odd_high, 0xaa);
     return _mm256_min_epu32(difference, _mm256_add_epi32(difference, modulus));
 }
 

@@ -49,9 +49,9 @@ KB_TARGET static inline kbv kbsum_value(kbsum sum)
     kbv modulus = kbv_set1(KB31_P), mu = kbv_set1(KB31_MU);
     kbv even = _mm512_mul_epu32(_mm512_mul_epu32(sum.even, mu), modulus);
     kbv odd = _mm512_mul_epu32(_mm512_mul_epu32(sum.odd, mu), modulus);
-    kbv high = _mm512_mask_mov_epi32(_mm512_srli_epi64(sum.even, 32), 0xaaaa, sum.odd);
-    kbv multiple = _mm512_mask_mov_epi32(_mm512_srli_epi64(even, 32), 0xaaaa, odd);
-    kbv difference = _mm512_sub_epi32(high, multiple);
+    __m512 even_high = _mm512_castsi512_ps(_mm512_sub_epi64(sum.even, even));
+    __m512 odd_high = _mm512_castsi512_ps(_mm512_sub_epi64(sum.odd, odd));
+    kbv difference = _mm512_castps_si512(_mm512_mask_movehdup_ps(odd_high, 0x5555, even_high));
     return _mm512_min_epu32(difference, _mm512_add_epi32(difference, modulus));
 }
 
