@@ -75,7 +75,7 @@
     {                                                           \
         ADDRESS(width);                                         \
         *cell = vm_cell_of(clock, word);                                    \
-        ports port = {before, address & ~3u, word, word};       \
+        ports port = {PAIR(before, address & ~3u), PAIR(word, word)}; \
         ROW(pc + 4, port, (expression));                        \
         NEXT;                                                   \
     }
@@ -86,7 +86,7 @@
         uint32_t b = vm_value(cells[step->other]);                  \
         uint32_t after = (expression);                          \
         *cell = vm_cell_of(clock, after);                       \
-        ports port = {before, address & ~3u, word, after};      \
+        ports port = {PAIR(before, address & ~3u), PAIR(word, after)}; \
         ROW(pc + 4, port, 0);                                   \
         NEXT;                                                   \
     }
@@ -102,20 +102,21 @@
         NEXT;                                   \
     }
 
-/* The memory port of a row. */
+/* The memory port of a row, two words at a time. */
 typedef struct {
-    uint32_t clock, address, before, after;
+    uint64_t access, words;
 } ports;
 
-#define NO_PORTS ((ports){0, VM_NO_ACCESS, 0, 0})
+#define PAIR(low, high) ((uint64_t)(high) << 32 | (low))
+#define NO_PORTS ((ports){PAIR(0, VM_NO_ACCESS), 0})
 
 /* Words 0 to 7, which narrow rows and heads of wide rows share; then the sources are touched. */
 static inline void write_row(uint32_t *row, const vm_step *step, uint32_t pc, uint32_t npc,
                              vm_cell *cells, uint32_t clock)
 {
     memcpy(row, &step->entry, 8);
-    row[2] = pc;
-    row[3] = npc;
+    uint64_t control = PAIR(pc, npc);
+    memcpy(row + 2, &control, 8);
     vm_cell first = cells[step->rs1], second = cells[step->rs2];
     memcpy(row + 4, &first, 8);
     memcpy(row + 6, &second, 8);
@@ -128,7 +129,8 @@ static inline void finish_row(uint32_t *row, vm_cell *cells, uint32_t rd, uint32
 {
     cells[rd] = vm_cell_of(clock, value);
     cells[0] = 0;
-    memcpy(row + 8, &port, sizeof port);
+    memcpy(row + 8, &port.access, 8);
+    memcpy(row + 10, &port.words, 8);
     row[12] = vm_value(cells[rd]);
 }
 
@@ -227,7 +229,7 @@ MULP:
         goto out;
     }
     rows->wide_count++;
-    ROW(pc + 4, ((ports){0, 0, 0, 0}), 0);
+    ROW(pc + 4, ((ports){0, 0}), 0);
     memcpy(record, row - VM_ROW_WORDS, 32);
     NEXT;
 HALT:
