@@ -196,6 +196,7 @@ KEYS: list[tuple[str, bool, bytes]] = [
     ("an empty group", False, set_on(0, groups=[(0, 1), (2,), ()])),
     ("an interaction without a group", False, set_on(0, groups=[(0, 1)])),
     ("an interaction in two groups", False, set_on(0, groups=[(0, 1), (1, 2)])),
+    ("an interaction in two groups, another in none", False, set_on(0, groups=[(0, 1), (1,)])),
     ("an interaction twice in a group", False, set_on(0, groups=[(0, 0), (1,), (2,)])),
     ("a group that descends", False, set_on(0, groups=[(1, 0), (2,)])),
     ("a group of none of them", False, set_on(0, groups=[(0, 3), (1,), (2,)])),
