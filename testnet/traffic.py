@@ -72,16 +72,14 @@ class BlockFollower:
 
     async def next_blocks(self) -> list[tuple[int, list[str]]]:
         """(height, transaction ids) of blocks that are new; may be empty."""
-        status = await self._stage.ask(lambda client: client.status())
         found: list[tuple[int, list[str]]] = []
-        while self.height < status.height:
-            wanted = self.height + 1
-            report = await self._stage.ask(partial(ApiClient.block, selector=wanted))
+        while True:
+            # Not a node's own height: one that was restarted is behind what was seen already.
+            report = await self._stage.ask(partial(ApiClient.block, selector=self.height + 1))
             if report is None:
-                break
+                return found
             found.append((report.height, report.transactions))
             self.height = report.height
-        return found
 
 
 async def fly(
