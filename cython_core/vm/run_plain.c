@@ -6,7 +6,7 @@
 #include "vm/steps.h"
 #include "vm/vm.h"
 
-#define PAGE(address) run->pages[(address) / (4 * VM_PAGE_WORDS)]
+#define PAGE(address) pages[(address) / (4 * VM_PAGE_WORDS)]
 #define WORD(page, address) ((uint32_t *)(page))[(address) / 4 % VM_PAGE_WORDS]
 #define DISPATCH goto *labels[step->op]
 #define NEXT          \
@@ -138,6 +138,7 @@ static void interpret(vm_run *run, uint64_t stop, int single)
     const vm_step *step = run->steps + vm_index(run, run->pc);
     const vm_step *start = step, *from = NULL;
     uint32_t *words = run->words;
+    void **const pages = run->pages;
     uint32_t target = 0;
 
     DISPATCH;

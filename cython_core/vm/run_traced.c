@@ -9,7 +9,7 @@
 #include "vm/steps.h"
 #include "vm/vm.h"
 
-#define PAGE(address) run->pages[(address) / (4 * VM_PAGE_WORDS)]
+#define PAGE(address) pages[(address) / (4 * VM_PAGE_WORDS)]
 #define CELL(page, address) (&((vm_cell *)(page))[(address) / 4 % VM_PAGE_WORDS])
 /* Writes the row of `step`, touches its sources, sets rd and goes on. */
 #define ROW(next_pc, port, value)                                        \
@@ -35,7 +35,7 @@
     } while (0)
 #define JUMP(index)                   \
     do {                              \
-        step = run->steps + (index);  \
+        step = steps + (index);       \
         DISPATCH;                     \
     } while (0)
 #define STOP(trap, about)              \
@@ -189,12 +189,14 @@ void vm_run_traced(vm_run *run, vm_rows *rows)
 {
     static const void *const labels[] = VM_LABELS;
     vm_cell *cells = run->cells;
+    void **const pages = run->pages;
+    const vm_step *const steps = run->steps;
     uint64_t left = run->cycles_max - run->cycles;
     size_t room = rows->row_max - rows->row_count;
     uint32_t *row = rows->rows + rows->row_count * VM_ROW_WORDS;
     uint32_t *const row_end = row + (left < room ? left : room) * VM_ROW_WORDS;
     uint32_t clock = (uint32_t)run->cycles + 1, pc = run->pc, target, answer, last = run->last_pc;
-    const vm_step *step = run->steps + vm_index(run, pc);
+    const vm_step *step = steps + vm_index(run, pc);
 
     DISPATCH;
     VM_ARITHMETIC(ARITHMETIC)

@@ -33,7 +33,8 @@ int vm_init(vm_run *run, const uint8_t *rom, uint32_t count, uint32_t base, uint
 {
     run->steps = calloc((size_t)count + 1, sizeof *run->steps);
     run->pages = calloc(VM_PAGES, sizeof *run->pages);
-    if (run->steps == NULL || run->pages == NULL) {
+    run->touched = malloc(((size_t)run->pages_max + 1) * sizeof *run->touched);
+    if (run->steps == NULL || run->pages == NULL || run->touched == NULL) {
         return -1;
     }
     run->count = count;
@@ -48,16 +49,14 @@ int vm_init(vm_run *run, const uint8_t *rom, uint32_t count, uint32_t base, uint
 
 void vm_free(vm_run *run)
 {
-    if (run->pages != NULL) {
-        for (size_t index = 0; index < VM_PAGES && run->pages_used != 0; index++) {
-            if (run->pages[index] != NULL) {
-                free(run->pages[index]);
-                run->pages_used--;
-            }
-        }
+    while (run->pages_used != 0) {
+        run->pages_used--;
+        free(run->pages[run->touched[run->pages_used]]);
     }
+    free(run->touched);
     free(run->pages);
     free(run->steps);
+    run->touched = NULL;
     run->pages = NULL;
     run->steps = NULL;
 }
@@ -77,7 +76,7 @@ void *vm_touch(vm_run *run, uint32_t address)
             vm_stop(run, VM_NO_ROOM, address);
             return NULL;
         }
-        run->pages_used++;
+        run->touched[run->pages_used++] = address / (4 * VM_PAGE_WORDS);
     }
     return *page;
 }

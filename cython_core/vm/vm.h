@@ -81,6 +81,7 @@ typedef struct {
     uint32_t base;
     int with_rows;
     void **pages; /* VM_PAGES pointers to pages of words, or of cells in a run with rows */
+    uint32_t *touched; /* indices of the pages_used pages */
     uint32_t pages_used, pages_max;
     uint64_t cycles, cycles_max;
     uint32_t pc, last_pc;
