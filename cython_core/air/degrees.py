@@ -24,6 +24,9 @@ GROUP_DENOMINATOR_MAX: Final = CONSTRAINT_DEGREE_MAX.columns - 1
 """The auxiliary column multiplies the product of a group's denominators."""
 GROUP_NUMERATOR_MAX: Final = CONSTRAINT_DEGREE_MAX.columns
 
+DEGREE_CEILING: Final = 1 << 16
+"""Degrees are counted up to here: a key from outside may square its way to numbers without end."""
+
 _LEAF_DEGREES: Final = {
     Operation.CONSTANT: Degree(0, 0),
     Operation.PUBLIC: Degree(0, 0),
@@ -44,7 +47,10 @@ def node_degree(node: Node, earlier: Sequence[Degree]) -> Degree:
         return leaf
     a, b = earlier[node.a], earlier[node.b]
     if operation is Operation.MULTIPLY:
-        return Degree(a.columns + b.columns, a.transitions + b.transitions)
+        return Degree(
+            min(a.columns + b.columns, DEGREE_CEILING),
+            min(a.transitions + b.transitions, DEGREE_CEILING),
+        )
     return Degree(max(a.columns, b.columns), max(a.transitions, b.transitions))
 
 

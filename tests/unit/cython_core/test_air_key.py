@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from cython_core.air import rules
+from cython_core.air.degrees import DEGREE_CEILING, node_degrees
 from cython_core.air.key import (
     InvalidKey,
     Parameters,
@@ -394,3 +395,13 @@ def test_what_is_no_key() -> None:
         with pytest.raises(InvalidKey) as caught:
             decode_key(encoding)
         assert str(caught.value) == message
+
+
+def test_degrees_do_not_grow_without_end() -> None:
+    """A key that squares a column at every node would have degrees of 2^18 bits."""
+    nodes = [Node(Operation.MAIN, 0), Node(Operation.IS_TRANSITION)]
+    nodes.append(Node(Operation.MULTIPLY, 0, 1))
+    nodes += [Node(Operation.MULTIPLY, place, place) for place in range(2, 4_000)]
+    degrees = node_degrees(nodes)
+    assert degrees[2 + 15] == (1 << 15, 1 << 15)
+    assert set(degrees[2 + 16 :]) == {(DEGREE_CEILING, DEGREE_CEILING)}
