@@ -47,8 +47,8 @@ KB_TARGET static inline kbv kbv_sub(kbv a, kbv b)
 }
 
 /*
- * Even and odd lanes are multiplied apart. A product and its multiple of p agree in the low half, so
- * that their difference of 64 bits has that of the high halves in its own.
+ * Even and odd lanes are multiplied apart. A product and its multiple of p agree in the low half,
+ * so that their difference of 64 bits has that of the high halves in its own.
  */
 KB_TARGET static inline kbv kbv_mul(kbv a, kbv b)
 {

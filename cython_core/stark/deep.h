@@ -5,10 +5,10 @@
 #include "stark/kernels.h"
 
 /*
- * The combination of the columns of a matrix (`panels` panels of `rows` rows, whatever the rows stand for)
- * with extension coefficients, 16 * panels of them each for `here` and `next`; a panel that has no column
- * in `next` is marked by panel_has_next 0. Added to columns 0..4 and 5..9 of the first `rows` rows of the
- * panel `combined`.
+ * The combination of the columns of a matrix (`panels` panels of `rows` rows, whatever the rows
+ * stand for) with extension coefficients, 16 * panels of them each for `here` and `next`; a panel
+ * that has no column in `next` is marked by panel_has_next 0. Added to columns 0..4 and 5..9 of the
+ * first `rows` rows of the panel `combined`.
  */
 void stark_combine(const struct stark_kernels *kernels, const uint32_t *cells, size_t rows,
                    size_t panels, const uint32_t *here, const uint32_t *next,
@@ -24,9 +24,9 @@ struct stark_deep {
 };
 
 /*
- * F at shift * g^r for r = 64 * first_block ..., from the combined columns' values there (one panel).
- * Written to columns 0..4 of row rev(r) of `out` (one panel). Returns -1 when memory is short or a point
- * lies on the domain.
+ * F at shift * g^r for r = 64 * first_block ..., from the combined columns' values there (one
+ * panel). Written to columns 0..4 of row rev(r) of `out` (one panel). Returns -1 when memory is
+ * short or a point lies on the domain.
  */
 int stark_deep(const struct stark_deep *deep, const uint32_t *combined, uint32_t shift,
                size_t first_block, size_t last_block, uint32_t *out);

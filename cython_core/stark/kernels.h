@@ -1,9 +1,9 @@
 /*
  * What the prover does with whole columns, in blocks of 64 rows, for every vector width.
  *
- * A block holds values of 64 consecutive rows side by side: a base value is 64 words, a value of the
- * extension 5 * 64 words, coefficient by coefficient. All words are in Montgomery form. The layout of
- * panels is that of cython_core/field/_matrix.pxd: rows of 16 columns.
+ * A block holds values of 64 consecutive rows side by side: a base value is 64 words, a value of
+ * the extension 5 * 64 words, coefficient by coefficient. All words are in Montgomery form. The
+ * layout of panels is that of cython_core/field/_matrix.pxd: rows of 16 columns.
  */
 #ifndef P2PSEQ_STARK_KERNELS_H
 #define P2PSEQ_STARK_KERNELS_H
@@ -22,14 +22,14 @@ struct stark_kernels {
     const char *name;
 
     /*
-     * Powers of z in the order of bit-reversed coefficients: out[i] = z^rev(i), i < 2^log; 5 arrays of
-     * 2^log words one after the other.
+     * Powers of z in the order of bit-reversed coefficients: out[i] = z^rev(i), i < 2^log; 5 arrays
+     * of 2^log words one after the other.
      */
     void (*powers)(const uint32_t z[KB31_EXTENSION], uint32_t log, uint32_t *out);
 
     /*
-     * out[lane * 5 + k]: coefficient k of sum over rows of panel[row][lane] * weights[row], with the
-     * weights as `powers` writes them.
+     * out[lane * 5 + k]: coefficient k of sum over rows of panel[row][lane] * weights[row], with
+     * the weights as `powers` writes them.
      */
     void (*evaluate)(const uint32_t *panel, size_t rows, const uint32_t *weights, uint32_t *out);
 

@@ -1,9 +1,9 @@
 /*
  * The kernels of kernels.h over lanes; see field/kb31_lanes.h for how such a header is compiled.
  *
- * Sums of products are lazy where the instruction set allows: products of 62 bits are added up in 64
- * and kept below p * 2^32 by one conditional subtraction for every two, so that only one Montgomery
- * reduction is paid for a whole sum.
+ * Sums of products are lazy where the instruction set allows: products of 62 bits are added up in
+ * 64 and kept below p * 2^32 by one conditional subtraction for every two, so that only one
+ * Montgomery reduction is paid for a whole sum.
  */
 #include "field/kb31_lanes.h"
 #include "stark/kernels.h"

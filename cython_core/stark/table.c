@@ -125,7 +125,8 @@ void stark_fractions(const struct stark_table *table, const uint32_t *outputs,
 
         for (uint32_t i = start; i < end; i++) {
             uint32_t interaction = buses->items[i];
-            const uint32_t *multiplicity = outputs + STARK_BLOCK * (size_t)buses->outputs[interaction];
+            size_t output = buses->outputs[interaction];
+            const uint32_t *multiplicity = outputs + STARK_BLOCK * output;
 
             if (i == start) {
                 memset(above, 0, STARK_EXTENDED_BLOCK * sizeof *above);

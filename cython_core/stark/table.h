@@ -1,6 +1,7 @@
 /*
- * One table of a proof in the prover: from the values of its rows on a coset (or on the trace domain)
- * to what its constraints and buses say there. docs/proofs.md, sections "Buses" and "The protocol".
+ * One table of a proof in the prover: from the values of its rows on a coset (or on the trace
+ * domain) to what its constraints and buses say there. docs/proofs.md, sections "Buses" and "The
+ * protocol".
  */
 #ifndef P2PSEQ_STARK_TABLE_H
 #define P2PSEQ_STARK_TABLE_H
@@ -38,7 +39,9 @@ struct stark_buses {
     uint32_t group_count;
     /* Interactions of group g: items[group_starts[g]] .. items[group_starts[g + 1] - 1]. */
     const uint32_t *group_starts, *items;
-    /* Of each interaction: the output with its multiplicity (its tuple follows), its tuple's width. */
+    /*
+     * Of each interaction: the output with its multiplicity (its tuple follows), its tuple's width.
+     */
     const uint32_t *outputs, *widths;
     /* Of each interaction: gamma + alpha_0 * (bus + 1). */
     const uint32_t *constants;
@@ -55,8 +58,9 @@ struct stark_table {
     size_t rows;
     struct stark_matrix main, preprocessed, auxiliary;
     /*
-     * Periodic columns: values of column c at periodic[c] for 64 rows or more from any multiple of 64
-     * below its length, which is a power of two of at least 64. Selectors: `rows` words, at least 64.
+     * Periodic columns: values of column c at periodic[c] for 64 rows or more from any multiple of
+     * 64 below its length, which is a power of two of at least 64. Selectors: `rows` words, at
+     * least 64.
      */
     const uint32_t *const *periodic;
     const size_t *periodic_lengths;
@@ -69,8 +73,8 @@ size_t stark_table_scratch(const struct stark_table *table);
 
 /*
  * The auxiliary columns of rows 64 * first_block .. 64 * last_block - 1 (panels as in Matrix): each
- * group's phi, and in place of the running sum the sum of the row's phi. `batch` is the number of blocks
- * that share an inversion. Returns -1 if a denominator is zero or memory is short.
+ * group's phi, and in place of the running sum the sum of the row's phi. `batch` is the number of
+ * blocks that share an inversion. Returns -1 if a denominator is zero or memory is short.
  */
 int stark_table_fractions(const struct stark_table *table, size_t first_block, size_t last_block,
                           uint32_t *scratch, uint32_t *auxiliary);
@@ -80,9 +84,10 @@ void stark_table_accumulate(uint32_t *auxiliary, size_t rows, uint32_t group_cou
                             uint32_t terminal[KB31_EXTENSION]);
 
 /*
- * The combination of all constraints on rows 64 * first_block .. of a coset, times nothing else: divide
- * the coefficients (constraints, groups, first, transition, last) by the vanishing polynomial before.
- * Value of row r is written to columns 0..4 of row stride * r + phase of `quotient` (one panel).
+ * The combination of all constraints on rows 64 * first_block .. of a coset, times nothing else:
+ * divide the coefficients (constraints, groups, first, transition, last) by the vanishing
+ * polynomial before. Value of row r is written to columns 0..4 of row stride * r + phase of
+ * `quotient` (one panel).
  */
 int stark_table_quotient(const struct stark_table *table, const uint32_t *coefficients,
                          const uint32_t terminal[KB31_EXTENSION], size_t first_block,

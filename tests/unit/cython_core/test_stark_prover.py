@@ -37,12 +37,15 @@ def proving_key_of(case: Case) -> ProvingKey:
 
 def proof_of(case: Case, options: Options | None = None) -> bytes:
     main = [Matrix.from_columns(columns) for columns in case.mains]
-    interactions = [PublicInteraction(*one_of(one)) for one in case.interactions]
+    interactions = interactions_of(case)
     return prove(proving_key_of(case), main, case.publics, interactions, case.context, options)
 
 
-def one_of(interaction: object) -> tuple[int, int, tuple[int, ...]]:
-    return (interaction.bus, interaction.multiplicity, tuple(interaction.elements))  # type: ignore[attr-defined]
+def interactions_of(case: Case) -> list[PublicInteraction]:
+    return [
+        PublicInteraction(one.bus, one.multiplicity, tuple(one.elements))
+        for one in case.interactions
+    ]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -65,7 +68,7 @@ def test_the_values_given_are_left_as_they_were() -> None:
     case = mixed()
     main = [Matrix.from_columns(columns) for columns in case.mains]
     before = [matrix.copy() for matrix in main]
-    interactions = [PublicInteraction(*one_of(one)) for one in case.interactions]
+    interactions = interactions_of(case)
     prove(proving_key_of(case), main, case.publics, interactions, case.context)
     assert main == before
 
@@ -73,7 +76,7 @@ def test_the_values_given_are_left_as_they_were() -> None:
 def test_tables_may_be_given_up() -> None:
     case = mixed()
     main = [Matrix.from_columns(columns) for columns in case.mains]
-    interactions = [PublicInteraction(*one_of(one)) for one in case.interactions]
+    interactions = interactions_of(case)
     options = Options(consumes_tables=True, codeword_bytes=0)
     key = proving_key_of(case)
     assert prove(key, main, case.publics, interactions, case.context, options) == case.prove()
