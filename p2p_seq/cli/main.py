@@ -41,6 +41,7 @@ COMMANDS: Final[dict[str, Command]] = {
     ),
     "wallet": Command("p2p_seq.cli.wallet:app", "Coins on Bitcoin, an account on the ledger."),
     "proof": Command("p2p_seq.cli.proof:app", "Proof files: what they say, whether it is proven."),
+    "vm": Command("p2p_seq.cli.vm:app", "The zkVM's machine: run programs, see their rows."),
     "testnet": Command("p2p_seq.cli.testnet:app", "A whole network on this machine."),
     "version": Command("p2p_seq.cli.version:version", "Show what runs here."),
 }
