@@ -73,8 +73,8 @@ size_t stark_table_scratch(const struct stark_table *table);
 
 /*
  * The auxiliary columns of rows 64 * first_block .. 64 * last_block - 1 (panels as in Matrix): each
- * group's phi, and in place of the running sum the sum of the row's phi. `batch` is the number of
- * blocks that share an inversion. Returns -1 if a denominator is zero or memory is short.
+ * group's phi, and in place of the running sum the sum of the row's phi. Returns -1 if a
+ * denominator is zero or memory is short.
  */
 int stark_table_fractions(const struct stark_table *table, size_t first_block, size_t last_block,
                           uint32_t *scratch, uint32_t *auxiliary);
