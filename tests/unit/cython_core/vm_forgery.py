@@ -108,6 +108,16 @@ def one_field(rng: random.Random, guest: Guest, table: Table) -> Table:
     return table
 
 
+def wide_field(rng: random.Random, guest: Guest, table: Table) -> Table:
+    """Any field of a wide row, sometimes both factors at once; of another row without one."""
+    places = [i for i, row in enumerate(table) if isinstance(row, WideRow)]
+    at = rng.choice(places or [1])
+    table[at] = with_one_field_changed(rng, table[at], at)
+    if rng.random() < 0.2:
+        table[at] = with_one_field_changed(rng, table[at], at)
+    return table
+
+
 def slot_zero(rng: random.Random, guest: Guest, table: Table) -> Table:
     table[0] = with_one_field_changed(rng, table[1], 1)
     return table
@@ -216,6 +226,6 @@ def garbage(rng: random.Random, guest: Guest, table: Table) -> Table:
 
 
 ADVERSARIES = (
-    one_field, slot_zero, carried, stale_read, dropped, doubled, swapped, cut, runs_on,
+    one_field, wide_field, slot_zero, carried, stale_read, dropped, doubled, swapped, cut, runs_on,
     other_witness, other_form, unset_pointer, garbage,
 )  # fmt: skip
