@@ -1,9 +1,9 @@
 """The RV32IM machine: instructions per second without rows and with them.
 
-The loop has 15 instructions: ten of arithmetic, a product, a load, a store and two branches, on data
-that fits the caches. Rows are written into room that is used again: once as small
-as the first-level cache, where the machine itself is measured, and once as large as a proof would
-take them, where memory is. CPU time of one thread, so that a shared machine does not count.
+The loop has 15 instructions: ten of arithmetic, a product, a load, a store and two branches, on
+data that fits the caches. Rows are written into room that is used again: once as small as the
+first-level cache, where the machine itself is measured, and once as large as a proof would take
+them, where memory is. CPU time of one thread, so that a shared machine does not count.
 """
 
 import time

@@ -5,8 +5,9 @@ The list of clauses is read from the source: a new clause needs its cheat here.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -60,12 +61,17 @@ def cheats(clause: str) -> Callable[[Callable[[], Cheat]], Callable[[], Cheat]]:
     return keep
 
 
+def with_fields(fields: Mapping[str, object], row: Row) -> Row:
+    return row._replace(**fields)  # type: ignore[arg-type]
+
+
 def changed(
     *words: int, at: int, image: bytes = b"", answers: bytes = b"", **fields: object
 ) -> Cheat:
     """A run whose row `at` has other fields, carried on."""
     program = program_of(*words, HALT, image=image)
-    rows = carried_on(program, {at: lambda row: row._replace(**fields)}, b"", answers)  # type: ignore[arg-type]
+    change = partial(with_fields, fields)
+    rows = carried_on(program, {at: change}, b"", answers)
     return Cheat(program, padded(rows, len(rows) + 3))
 
 
@@ -180,7 +186,7 @@ def wide_cheat(operation: int, v1: int, v2: int, **fields: object) -> Cheat:
     c = Line(v2, ZERO_LINE, ZERO_LINE)
     out = compress(ZERO_LINE, ZERO_LINE * 2, entry.imm) if is_b3 else multiply(ZERO_LINE, ZERO_LINE)
     row = WideRow(*entry, pc, pc + 4, 2, v1, 4, v2, out, a, b, c)
-    return by_hand(program, *rows, row._replace(**fields), step(program, 5))  # type: ignore[arg-type]
+    return by_hand(program, *rows, with_fields(fields, row), step(program, 5))
 
 
 FIRST, SECOND = IMAGE_BASE, IMAGE_BASE + 128
