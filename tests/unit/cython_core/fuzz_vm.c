@@ -1,6 +1,6 @@
 /* Random program tables through both runs of the machine, for sanitizers: entries are drawn from
- * far more than what the decoder gives. Prints how many programs ran, and of how many both runs ended
- * alike: all must. */
+ * far more than what the decoder gives. Prints how many programs ran, and of how many both runs
+ * ended alike: all must. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
