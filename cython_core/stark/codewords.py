@@ -30,6 +30,26 @@ BLOCK: Final = 64
 """Rows that a kernel works on at once (stark/kernels.h)."""
 
 
+class Spares:
+    """Matrices that nobody needs any more, for whoever next needs some of the same shape.
+
+    Fresh memory is cleared page by page, which costs as much as a transform, so a prover that makes
+    proof after proof passes one of these along. What is taken holds anything, zeros in its padding.
+    """
+
+    def __init__(self) -> None:
+        self._free: dict[tuple[int, int], list[Matrix]] = {}
+
+    def take(self, height: int, width: int) -> Matrix:
+        try:
+            return self._free[height, width].pop()
+        except (KeyError, IndexError):
+            return Matrix(height, width)
+
+    def give(self, matrix: Matrix) -> None:
+        self._free.setdefault((matrix.height, matrix.width), []).append(matrix)
+
+
 class Stage(StrEnum):
     """What the prover is doing, for progress reports."""
 
@@ -56,6 +76,8 @@ class Options:
     consumes_tables: bool = False
     """Empty the list of tables as soon as they are taken: who gives up the last reference to them
     has that memory for the proof."""
+    spares: Spares | None = None
+    """Memory of earlier proofs, and for later ones."""
     progress: Callable[[Stage, int, int], None] | None = None
     """Called with the stage, tasks done, tasks in all; from the calling thread."""
     is_cancelled: Callable[[], bool] | None = None
@@ -69,6 +91,15 @@ class Committed:
     next_columns: tuple[int, ...]
     cosets: dict[int, Matrix] = field(default_factory=dict)
     """Values on cosets of the trace domain, as far as they are kept."""
+    is_lent: bool = False
+    """The values on the first coset, the trace domain, are the caller's."""
+
+    def forget_values(self, spares: Spares) -> None:
+        """Keep the coefficients alone."""
+        for coset, values in self.cosets.items():
+            if coset != 0 or not self.is_lent:
+                spares.give(values)
+        self.cosets.clear()
 
 
 class Workers:
@@ -76,6 +107,7 @@ class Workers:
 
     def __init__(self, options: Options) -> None:
         self._options = options
+        self.spares = options.spares or Spares()
         self._pool = ThreadPoolExecutor(options.threads) if options.threads > 1 else None
 
     def close(self) -> None:
@@ -132,7 +164,7 @@ def commit(
         shift, block = coset_shift(log, coset), 0
         for one in members[log]:
             if is_kept and coset not in one.cosets:
-                values = Matrix(one.coefficients.height, one.coefficients.width)
+                values = workers.spares.take(one.coefficients.height, one.coefficients.width)
                 for panel in range(values.panels):
                     passes.extend(one.coefficients, shift, values, panel)
                 one.cosets[coset] = values
@@ -152,7 +184,7 @@ def interpolate(
 ) -> list[Committed]:
     """Coefficients of the columns, in new matrices; the values are those of the first coset."""
     results = [
-        Committed(Matrix(values.height, values.width), following, {0: values})
+        Committed(workers.spares.take(values.height, values.width), following, {0: values})
         for values, following in zip(matrices, next_columns, strict=True)
     ]
     tasks = [

@@ -201,6 +201,8 @@ class _Run:
     def commit_tables(self) -> None:
         following = [table.main_next for table in self.tables]
         self.main = interpolate(self.workers, Stage.TABLES, self.values, following)
+        for one in self.main:
+            one.is_lent = not self.options.consumes_tables
         if self.proving_key.tree is not None:
             present = [one for one in self.proving_key.preprocessed if one is not None]
             self._remember(self.proving_key.tree, present)
@@ -246,11 +248,11 @@ class _Run:
         self.values = []
         if not self._is_kept:
             for one in committed:
-                one.cosets.clear()
+                one.forget_values(self.workers.spares)
 
     def _fractions(self, number: int) -> Matrix:
         view, table, values = self.views[number], self.tables[number], self.values[number]
-        auxiliary = Matrix(values.height, table.auxiliary_width)
+        auxiliary = self.workers.spares.take(values.height, table.auxiliary_width)
         preprocessed = self._preprocessed_on(number, 0)
         view.on_trace(values, preprocessed)
         pieces = ranges(values.height, 4 * self.options.threads)
@@ -258,6 +260,7 @@ class _Run:
             Stage.BUSES, lambda piece: view.fractions(piece[0], piece[1], auxiliary), pieces
         )
         self.terminals.append(view.accumulate(auxiliary))
+        view.release()
         return auxiliary
 
     def _preprocessed_on(self, number: int, coset: int) -> Matrix | None:
@@ -269,7 +272,7 @@ class _Run:
         if coset in one.cosets:
             return one.cosets[coset]
         shift = coset_shift(log_of(one.coefficients.height), coset)
-        values = Matrix(one.coefficients.height, one.coefficients.width)
+        values = self.workers.spares.take(one.coefficients.height, one.coefficients.width)
         panels = range(values.panels)
         self.workers.run(
             Stage.QUOTIENT,
@@ -329,12 +332,12 @@ class _Run:
         for phase, coset in enumerate(QUOTIENT_COSETS):
             shift = coset_shift(log, coset)
             auxiliary = self.auxiliary[number]
-            view.on_coset(
-                shift,
+            extended = (
                 self._extend(self.main[number], coset),
                 self._preprocessed_on(number, coset),
                 None if auxiliary is None else self._extend(auxiliary, coset),
             )
+            view.on_coset(shift, *extended)
             vanishing = (pow(shift, 1 << log, kb31.P) - 1) % kb31.P
             inverse = pow(vanishing, -1, kb31.P)
             scaled = [kb31.xscale(coefficient, inverse) for coefficient in coefficients]
@@ -344,7 +347,8 @@ class _Run:
                 lambda piece: view.quotient(piece[0], piece[1], quotient, phase),  # noqa: B023
                 ranges(1 << log, 4 * self.options.threads),
             )
-        view.release()
+            view.release()
+            self._give_back(extended, (self.main[number], auxiliary), coset)
         passes.interpolate_coset(quotient, coset_shift(log, 1))
         # Constraints of degree 3 that hold leave a quotient of degree 2n - 2 at most.
         if quotient.row(quotient.height - 1) != ZERO:
@@ -353,6 +357,18 @@ class _Run:
                 "air.check names the row"
             )
         return quotient
+
+    def _give_back(
+        self,
+        extended: Sequence[Matrix | None],
+        committed: Sequence[Committed | None],
+        coset: int,
+    ) -> None:
+        """What was extended for this alone. Preprocessed columns keep theirs."""
+        kept = [one.cosets.get(coset) for one in committed if one is not None]
+        for matrix, is_main_or_auxiliary in zip(extended, (True, False, True), strict=True):
+            if matrix is not None and is_main_or_auxiliary and all(matrix is not k for k in kept):
+                self.workers.spares.give(matrix)
 
     # Step 5.
     def open_point(self) -> None:
@@ -452,7 +468,15 @@ class _Run:
             self.workers.run(Stage.QUERIES, open_rows, tasks)
             self.parts += [*rows, tree.open(positions, domain_log)]
         self.parts.append(self._fri.open(positions))
+        self._give_up()
         return b"".join(self.parts)
+
+    def _give_up(self) -> None:
+        """All memory of the tables, to whoever makes the next proof."""
+        for one in (*self.main, *self.auxiliary):
+            if one is not None:
+                one.forget_values(self.workers.spares)
+                self.workers.spares.give(one.coefficients)
 
 
 def kb31_width() -> int:

@@ -8,7 +8,7 @@ from cython_core.air.key import decode_key
 from cython_core.air.table import PublicInteraction
 from cython_core.field import Matrix
 from cython_core.stark._prover import available_kernels
-from cython_core.stark.codewords import Cancelled, Options, Stage
+from cython_core.stark.codewords import Cancelled, Options, Spares, Stage
 from cython_core.stark.prover import ProvingKey, UnprovableError, make_proving_key, prove
 from tests.support.reference_systems import Case, fibonacci, mixed
 
@@ -81,6 +81,20 @@ def test_tables_may_be_given_up() -> None:
     key = proving_key_of(case)
     assert prove(key, main, case.publics, interactions, case.context, options) == case.prove()
     assert main == []
+
+
+@pytest.mark.parametrize("codeword_bytes", [0, 1 << 20])
+@pytest.mark.parametrize("consumes_tables", [False, True])
+def test_memory_of_one_proof_serves_the_next(codeword_bytes: int, consumes_tables: bool) -> None:
+    spares = Spares()
+    options = Options(spares=spares, codeword_bytes=codeword_bytes, consumes_tables=consumes_tables)
+    for case in (mixed(), mixed(seed=5), fibonacci(), mixed(seed=2)):
+        main = [Matrix.from_columns(columns) for columns in case.mains]
+        lent = [matrix.copy() for matrix in main]
+        key = proving_key_of(case)
+        proof = prove(key, main, case.publics, interactions_of(case), case.context, options)
+        assert proof == case.prove()
+        assert consumes_tables or main == lent
 
 
 def test_progress_tells_every_stage_and_ends_each() -> None:
