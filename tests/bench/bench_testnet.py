@@ -159,7 +159,10 @@ class Generator:
 
     async def _follow(self, load: Load, height: int) -> None:
         while True:
-            report = await self._clients[0].block(height + 1)
+            try:
+                report = await self._clients[0].block(height + 1)
+            except ApiError:
+                report = None  # an overloaded node says so; the load goes on
             if report is None:
                 await trio.sleep(BLOCK_POLL_S)
                 continue
