@@ -197,6 +197,11 @@ static inline void lanes_load_rows(const uint32_t *rows, VECTOR m[16])
     memcpy(m, rows, 64);
 }
 
+static inline void lanes_load(const uint8_t *const *messages, VECTOR m[16])
+{
+    memcpy(m, messages[0], 64);
+}
+
 static inline void lanes_store(const VECTOR h[8], uint8_t *const *outputs)
 {
     memcpy(outputs[0], h, 32);

@@ -6,6 +6,7 @@
  * Montgomery reduction is paid for a whole sum.
  */
 #include "field/kb31_lanes.h"
+#include "hash/b3_vector.h"
 #include "stark/kernels.h"
 
 #include <string.h>
@@ -204,66 +205,20 @@ KB_TARGET static void evaluate(const uint32_t *panel, size_t rows, const uint32_
     }
 }
 
-#if defined(KB_ISA_AVX512)
-
-/* Sixteen rows of sixteen words: unpack within quarters, then shuffle the quarters. */
-KB_TARGET static inline void transpose_square(const uint32_t *const rows[16], uint32_t *out,
-                                              size_t stride)
-{
-    __m512i r[16], pairs[16], quads[16];
-    int group, column;
-
-    for (group = 0; group < 16; group++) {
-        r[group] = _mm512_loadu_si512(rows[group]);
-    }
-    for (group = 0; group < 8; group++) {
-        pairs[2 * group] = _mm512_unpacklo_epi32(r[2 * group], r[2 * group + 1]);
-        pairs[2 * group + 1] = _mm512_unpackhi_epi32(r[2 * group], r[2 * group + 1]);
-    }
-    for (group = 0; group < 4; group++) {
-        __m512i *from = pairs + 4 * group, *to = quads + 4 * group;
-        to[0] = _mm512_unpacklo_epi64(from[0], from[2]);
-        to[1] = _mm512_unpackhi_epi64(from[0], from[2]);
-        to[2] = _mm512_unpacklo_epi64(from[1], from[3]);
-        to[3] = _mm512_unpackhi_epi64(from[1], from[3]);
-    }
-    for (column = 0; column < 4; column++) {
-        __m512i low_even = _mm512_shuffle_i32x4(quads[column], quads[column + 4], 0x88);
-        __m512i low_odd = _mm512_shuffle_i32x4(quads[column], quads[column + 4], 0xdd);
-        __m512i high_even = _mm512_shuffle_i32x4(quads[column + 8], quads[column + 12], 0x88);
-        __m512i high_odd = _mm512_shuffle_i32x4(quads[column + 8], quads[column + 12], 0xdd);
-        uint32_t *to = out + stride * (size_t)column;
-        kbv_store(to, _mm512_shuffle_i32x4(low_even, high_even, 0x88));
-        kbv_store(to + 4 * stride, _mm512_shuffle_i32x4(low_odd, high_odd, 0x88));
-        kbv_store(to + 8 * stride, _mm512_shuffle_i32x4(low_even, high_even, 0xdd));
-        kbv_store(to + 12 * stride, _mm512_shuffle_i32x4(low_odd, high_odd, 0xdd));
-    }
-}
-
-#else
-
-KB_TARGET static inline void transpose_square(const uint32_t *const rows[16], uint32_t *out,
-                                              size_t stride)
-{
-    for (size_t column = 0; column < KB31_PANEL; column++) {
-        for (size_t row = 0; row < 16; row++) {
-            out[stride * column + row] = rows[row][column];
-        }
-    }
-}
-
-#endif
-
 KB_TARGET static void transpose(const uint32_t *panel, size_t rows, size_t first, uint32_t *out)
 {
-    const uint32_t *pointers[16];
+    const uint8_t *pointers[LANES];
+    VECTOR columns[KB31_PANEL];
     size_t mask = rows - 1;
 
-    for (size_t group = 0; group < STARK_BLOCK; group += 16) {
-        for (size_t row = 0; row < 16; row++) {
-            pointers[row] = panel + KB31_PANEL * ((first + group + row) & mask);
+    for (size_t group = 0; group < STARK_BLOCK; group += LANES) {
+        for (size_t row = 0; row < LANES; row++) {
+            pointers[row] = (const uint8_t *)(panel + KB31_PANEL * ((first + group + row) & mask));
         }
-        transpose_square(pointers, out + group, STARK_BLOCK);
+        lanes_load(pointers, columns);
+        for (size_t column = 0; column < KB31_PANEL; column++) {
+            V_STORE(out + STARK_BLOCK * column + group, columns[column]);
+        }
     }
 }
 

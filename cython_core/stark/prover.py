@@ -413,10 +413,11 @@ class _Run:
         for log in logs:
             here = kb31.xpower(self.point, 1 << (self._greatest - log))
             following = kb31.xscale(here, kb31.root(log))
-            weights[log] = tuple(
-                passes.Weights(at, log, self.options.kernel) for at in (here, following)
+            weights[log] = (
+                passes.Weights(here, log, self.options.kernel),
+                passes.Weights(following, log, self.options.kernel),
             )
-        return weights  # type: ignore[return-value]
+        return weights
 
     # Steps 6 and 7.
     def prove_nearness(self) -> None:
