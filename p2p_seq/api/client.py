@@ -138,9 +138,8 @@ class ApiClient:
             raise self._unreachable("it did not answer in time") from error
         except httpx.HTTPError as error:
             raise self._unreachable(str(error) or type(error).__name__) from error
-        height = response.headers.get(HEIGHT, "")
-        if session is not None and height.isdigit():
-            session.saw(int(height))
+        if session is not None:
+            session.saw(response.headers.get(HEIGHT, ""))
         return httpx.Response(response.status_code, content=b"".join(parts))
 
     def _unreachable(self, why: str) -> ApiError:

@@ -19,6 +19,10 @@ AT_LEAST: Final = "p2pseq-at-least"
 """Header of a question: the state to answer from must include this final block."""
 
 
+HEIGHT_MAX: Final = 2**64 - 1
+HEIGHT_DIGITS: Final = len(str(HEIGHT_MAX))
+
+
 @dataclass(slots=True)
 class Session:
     """What its clients have seen together."""
@@ -26,5 +30,9 @@ class Session:
     height: int = 0
     """The newest final block."""
 
-    def saw(self, height: int) -> None:
-        self.height = max(self.height, height)
+    def saw(self, named: str) -> None:
+        """The height that an answer names; anything but a decimal u64 is not believed."""
+        if named.isascii() and named.isdigit() and len(named) <= HEIGHT_DIGITS:
+            height = int(named)
+            if height <= HEIGHT_MAX:
+                self.height = max(self.height, height)

@@ -77,3 +77,16 @@ async def test_the_height_is_named_and_a_strange_condition_refused() -> None:
             refused = await raw.get("/v1/blocks/7", headers={AT_LEAST: strange})
             assert refused.status_code == 400, strange
             assert refused.json()["what"] == f"{AT_LEAST} is not valid"
+
+
+@pytest.mark.parametrize("height", ["²", "9" * 5_000, "-1", "0x9", "", "٣", str(2**64)])
+async def test_a_height_that_is_no_number_is_not_believed(height: str) -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        named = [(HEIGHT.encode(), height.encode("utf-8"))]
+        return httpx.Response(404, headers=named, content=b"")
+
+    session = Session(height=3)
+    transport = httpx.MockTransport(answer)
+    async with httpx.AsyncClient(base_url="http://node", transport=transport) as http:
+        assert await ApiClient(http, session).account(key(1).hex()) is None
+    assert session.height == 3
