@@ -12,15 +12,13 @@ A session believes the heights that its nodes name, so it is for nodes that the 
 from dataclasses import dataclass
 from typing import Final
 
+from p2p_seq.api.arguments import NUMBER_DIGITS, NUMBER_MAX
+
 HEIGHT: Final = "p2pseq-height"
 """Header of an answer: no newer block than this one is in it."""
 
 AT_LEAST: Final = "p2pseq-at-least"
 """Header of a question: the state to answer from must include this final block."""
-
-
-HEIGHT_MAX: Final = 2**64 - 1
-HEIGHT_DIGITS: Final = len(str(HEIGHT_MAX))
 
 
 @dataclass(slots=True)
@@ -32,7 +30,7 @@ class Session:
 
     def saw(self, named: str) -> None:
         """The height that an answer names; anything but a decimal u64 is not believed."""
-        if named.isascii() and named.isdigit() and len(named) <= HEIGHT_DIGITS:
+        if named.isascii() and named.isdigit() and len(named) <= NUMBER_DIGITS:
             height = int(named)
-            if height <= HEIGHT_MAX:
+            if height <= NUMBER_MAX:
                 self.height = max(self.height, height)
