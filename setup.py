@@ -7,8 +7,9 @@ reads `_<name>: path`. `#` starts a comment. The C that Cython writes goes to bu
 it never stands next to sources.
 
 Tables of constraints are compiled too: `cython_core.chips.shipped_systems` lists the systems, the
-C for their tables goes to build/generated and is linked into `cython_core.air._generated`. Both run
-in plain Python before any extension is built.
+C for their tables goes to build/generated and is linked into `cython_core.air._generated`; so is
+the C that fills the tables of the machine's chips, into `cython_core.zkvm._fill`. All of it runs in
+plain Python before any extension is built.
 """
 
 import copy
@@ -32,6 +33,8 @@ CYTHON_ARGS = ["-Wno-unused-parameter", "-Wno-missing-field-initializers"]
 """What Cython itself writes would warn about; hand-written C is checked by its own tests."""
 GENERATED = "build/generated"
 GENERATED_MODULE = "cython_core.air._generated"
+FILL_GENERATED = "build/generated-fill"
+FILL_MODULE = "cython_core.zkvm._fill"
 GENERATED_ARGS = ["-O1"]
 """Straight-line code of vector intrinsics: more takes twice as long to compile and gains little."""
 
@@ -42,6 +45,8 @@ class BuildExtensions(build_ext):
     def build_extension(self, ext: Extension) -> None:
         if ext.name == GENERATED_MODULE:
             add_generated_sources(ext)
+        elif ext.name == FILL_MODULE:
+            add_fill_sources(ext)
         private = copy.copy(self)
         private.build_temp = str(Path(self.build_temp) / ext.name)
         build_ext.build_extension(private, ext)
@@ -80,6 +85,16 @@ def add_generated_sources(extension: Extension) -> None:
         name = str(path.relative_to(ROOT))
         (extension.sources if path.suffix == ".c" else extension.depends).append(name)
     extension.extra_compile_args += GENERATED_ARGS
+
+
+def add_fill_sources(extension: Extension) -> None:
+    """Writes the C that fills the tables of the machine's chips, and has it compiled."""
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+    chips = importlib.import_module(f"{CORE}.zkvm.row_chips").ROW_CHIPS
+    code = importlib.import_module(f"{CORE}.zkvm.fill_code")
+    for path in code.write_sources(chips, ROOT / FILL_GENERATED):
+        extension.sources.append(str(path.relative_to(ROOT)))
 
 
 def extensions() -> list[Extension]:

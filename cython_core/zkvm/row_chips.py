@@ -1,0 +1,8 @@
+"""All chips whose rows are steps of the machine, in the order of their tables."""
+
+from typing import Final
+
+from cython_core.zkvm.families import FAMILY_CHIPS
+from cython_core.zkvm.row_chip import RowChip
+
+ROW_CHIPS: Final[tuple[RowChip, ...]] = FAMILY_CHIPS
