@@ -1,7 +1,5 @@
 """Tables of the machine's chips from rows of the machine (zkvm/_fill.pyx)."""
 
-from collections.abc import Buffer
-
 from cython_core.field import Matrix
 
 class Tally:
@@ -14,9 +12,9 @@ class Tally:
         """
 
     def add(self, kind: str, place: int) -> None:
-        """One more fact "range" or "aligned". ValueError for others and for places not below 2^16."""
+        """One more fact "range" or "aligned". ValueError for others, or a place out of range."""
 
-def fill(name: str, rows: Buffer, height: int, tally: Tally) -> Matrix:
+def fill(name: str, rows: bytes | bytearray | memoryview, height: int, tally: Tally) -> Matrix:
     """The table of a chip with `height` rows: first those of the machine, then zeros.
 
     `rows` has the chip's number of little-endian words for each (zkvm/rows.h). ValueError for an

@@ -163,8 +163,8 @@ class AirAlgebra:
 
     def exclusive(self, a: Word, b: Word) -> Word:
         if a.is_bit and b.is_bit:
-            both = self._scope.flat(a.low) * self._scope.flat(b.low)
-            return bit_word(a.low + b.low - both * 2)
+            product = self._scope.flat(a.low) * self._scope.flat(b.low)
+            return bit_word(a.low + b.low - product * 2)
         if b.constant is not None and b.constant.bit_count() == 1:
             return self._flipped(a, b.constant.bit_length() - 1)
         if isinstance(b, Mask):

@@ -1,7 +1,8 @@
 """The buses between the tables of the machine, and what a tuple on each of them says.
 
-    STATE    (clock, pc)                       the machine is at pc before its step number `clock`
-    MEMORY   (space, address, clock, low, high)    since step `clock` the word holds high * 2^16 + low
+    STATE    (clock, pc)             the machine is at pc before its step number `clock`
+    MEMORY   (space, address, clock, low, high)
+                                     since step `clock` the word there holds high * 2^16 + low
     PROGRAM  see PROGRAM_FIELDS                the program table has this entry
     OUT      (place, low, high)                the run shows this word of the statement
     RANGE    (x)                               0 <= x < 2^16

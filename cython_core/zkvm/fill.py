@@ -59,6 +59,12 @@ class Fill:
     def is_constant(self) -> bool:
         return self.operation == "const"
 
+    def reads_columns(self) -> bool:
+        """Whether it takes the value of a column, which must be filled before."""
+        return self.operation == "column" or any(
+            argument.reads_columns() for argument in self.arguments if isinstance(argument, Fill)
+        )
+
 
 _nodes: dict[tuple[str, tuple["Fill | int", ...]], Fill] = {}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from cython_core.air.table import MODULUS
+from cython_core.vm.operations import OP_MASK, Op
 from cython_core.zkvm.buses import ALIGNED, CONJUNCTION, PAIR, RANGE
 from cython_core.zkvm.fill import OPERATIONS, Fill, Interpreter
 from cython_core.zkvm.row_chip import Count, RowChip
@@ -52,6 +53,15 @@ def symbol(chip: RowChip) -> str:
     return f"fill_{chip.name.replace('-', '_')}"
 
 
+def columns_of(chip: RowChip, op: Op | None, *, late: bool) -> list[tuple[int, Fill]]:
+    """Numbers and formulas of the columns of all operations (None) or one."""
+    return [
+        (number, slot.fills[op])
+        for number, slot in enumerate(chip.slots)
+        if op in slot.fills and slot.fills[op].reads_columns() == late
+    ]
+
+
 class _Function:
     """The text of one chip's function."""
 
@@ -63,8 +73,9 @@ class _Function:
 
     def text(self) -> str:
         chip = self._chip
-        self._write_columns()
+        self._write_columns(late=False)
         self._write_operations()
+        self._write_columns(late=True)
         self._write_counts(None)
         return "\n".join(
             [
@@ -85,10 +96,10 @@ class _Function:
     def _put(self, line: str) -> None:
         self._lines.append(self._indent + line)
 
-    def _write_columns(self) -> None:
-        for number, slot in enumerate(self._chip.slots):
-            if None in slot.fills:
-                self._put(f"column[{number}] = {self._name(slot.fills[None])};")
+    def _write_columns(self, *, late: bool) -> None:
+        """Columns of all operations: those whose formulas read others come late."""
+        for number, formula in columns_of(self._chip, None, late=late):
+            self._put(f"column[{number}] = {self._name(formula)};")
 
     def _write_operations(self) -> None:
         """What only rows of one operation have; formulas of all rows are known already."""
@@ -96,9 +107,8 @@ class _Function:
         self._put("switch (row[0] & 0x7f) {")
         for op in self._chip.ops:
             self._put(f"case {int(op)}: {{")
-            for number, slot in enumerate(self._chip.slots):
-                if op in slot.fills:
-                    self._put(f"    column[{number}] = {self._name(slot.fills[op])};")
+            for number, formula in columns_of(self._chip, op, late=False):
+                self._put(f"    column[{number}] = {self._name(formula)};")
             self._write_counts(op)
             self._put("    break;")
             self._put("}")
@@ -145,11 +155,10 @@ def filled(
     for row in rows:
         columns = [0] * len(chip.slots)
         interpreter = Interpreter(row, columns)
-        op = row[0] & 0x7F
-        for number, slot in enumerate(chip.slots):
-            for owner in (None, op):
-                if owner in slot.fills:
-                    columns[number] = interpreter.value(slot.fills[owner])
+        op = Op(row[0] & OP_MASK)
+        for owner, late in ((None, False), (op, False), (None, True)):
+            for number, formula in columns_of(chip, owner, late=late):
+                columns[number] = interpreter.value(formula)
         for count in chip.counts:
             if count.op in (None, op):
                 _count(counts.setdefault(count.bus.name, {}), count, interpreter)

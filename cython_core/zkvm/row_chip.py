@@ -1,4 +1,4 @@
-"""What all chips of the machine's rows share: state, fetch, register ports, choice of the operation.
+"""What all chips of the machine's rows share: state, fetch, register ports, operations.
 
 A chip is a table with one row for each step of the operations that it accepts. It speaks of that
 row alone. Its columns are of two kinds: those of the chip, and those of a pool that the operations
