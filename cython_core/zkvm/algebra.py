@@ -320,7 +320,11 @@ class AirAlgebra:
     # Products
 
     def product(self, a: Word, b: Word) -> tuple[Word, Word]:
-        """By bytes, so that the sums of a limb stay below p."""
+        """By bytes, so that the sums of a limb stay below 2^27.
+
+        What is carried must be below 2^14: with 16 bits, a limb and its carry could make up the sum
+        plus p.
+        """
         first, second = self.canonical(a), self.canonical(b)
 
         def make(scope: Scope) -> tuple[Word, Word]:
@@ -335,7 +339,7 @@ class AirAlgebra:
                 limb = scope.limb(product_limb(first.value, second.value, at))
                 limbs.append(limb)
                 over = Cell(0, (total.fill - limb.fill) >> LIMB_BITS)
-                carry = scope.limb(over.fill) if at < 3 else ZERO
+                carry = scope.carry(over.fill) if at < 3 else ZERO
                 scope.equal(limb + carry * LIMB_LIMIT, total, f"limb {at} of a product")
             return word_of(limbs[0], limbs[1]), word_of(limbs[2], limbs[3])
 

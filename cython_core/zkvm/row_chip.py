@@ -19,6 +19,7 @@ from typing import Final
 from cython_core.air.language import Bus, Column, Expression, TableBuilder
 from cython_core.vm.operations import OP_MASK, Op
 from cython_core.zkvm.buses import (
+    ALIGNED,
     MEMORY,
     PAIR,
     PROGRAM,
@@ -109,6 +110,10 @@ class Scope:
     def limb(self, fill: Fill) -> Cell:
         """16 bits, shown by a fact."""
         return self._take("limb", fill)
+
+    def carry(self, fill: Fill) -> Cell:
+        """14 bits: four times the column is 16 bits and a multiple of 4."""
+        return self._take("carry", fill)
 
     def free(self, fill: Fill) -> Cell:
         """A column of which nothing is known."""
@@ -225,6 +230,8 @@ class RowChip:
             self._boolean(self._filled(pool[-1]), f"{name} is boolean")
         elif kind == "limb":
             self.ask(RANGE, [self._filled(pool[-1])], self.is_real, None)
+        elif kind == "carry":
+            self.ask(ALIGNED, [self._filled(pool[-1]) * 4, ZERO], self.is_real, None)
         elif kind == "byte" and len(pool) % 2 == 0:
             self.ask(PAIR, [self._filled(number) for number in pool[-2:]], self.is_real, None)
 
