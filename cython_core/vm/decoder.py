@@ -11,7 +11,8 @@ are not named are zero, everything else is no instruction:
     funct3 2  OUT k, rs1         funct7 = k, below 8
     funct3 3  HALT
     funct3 4  B3 rs1, rs2        funct7 = flags of the compression; rs1, rs2 distinct, not x0
-    funct3 5  MULP rs1, rs2      rs1, rs2 distinct, not x0
+    funct3 5  MULP, SQRP, ADDP, SUBP, COPY rs1, rs2
+                                 funct7 = which of them; rs1, rs2 distinct, not x0
 
 What is no instruction becomes ILL with the word as its operand, and a FENCE becomes an addition to
 x0 with the word as its operand: so different words nearly always give different entries. The only
@@ -22,7 +23,7 @@ them for upper immediates (`lui` beside `addi rd, x0`), which are the same step.
 import struct
 from typing import Final, NamedTuple
 
-from cython_core.vm.operations import DUP, MASK, OUT_WORDS, Op
+from cython_core.vm.operations import DUP, FIELD, MASK, OUT_WORDS, Op
 
 ENTRY_FORM: Final = struct.Struct("<4BI")
 ENTRY_BYTES: Final = ENTRY_FORM.size
@@ -99,8 +100,8 @@ def _host(rd: int, funct3: int, rs1: int, rs2: int, funct7: int) -> Entry | None
             return Entry(Op.HALT, 0, 0, 0, 0)
         case 4 if is_pair:
             return Entry(Op.B3, 0, rs1, rs2, funct7)
-        case 5 if is_pair and funct7 == 0:
-            return Entry(Op.MULP, 0, rs1, rs2, 0)
+        case 5 if is_pair and funct7 < len(FIELD):
+            return Entry(FIELD[funct7], 0, rs1, rs2, 0)
     return None
 
 

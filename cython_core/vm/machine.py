@@ -38,7 +38,7 @@ from cython_core.vm.semantics import (
     LOAD_STEPS,
     STORE_STEPS,
 )
-from cython_core.vm.wide import compress, misplaced, multiply
+from cython_core.vm.wide import combine, compress, misplaced
 
 WORDS: Final = ReferenceAlgebra()
 
@@ -191,7 +191,7 @@ class Machine:
         if op is Op.B3:
             out = compress(c.words, a.words + b.words, entry.imm)
         else:
-            out = multiply(a.words, c.words)
+            out = combine(op, a.words, c.words)
         for line, words in ((a, a.words), (b, b.words), (c, out)):
             if line.base != NO_ACCESS:
                 for place, word in enumerate(words):

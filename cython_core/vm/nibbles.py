@@ -1,15 +1,17 @@
-"""Word arithmetic on nibbles, for the rules: written without the machine's definitions.
+"""Arithmetic on nibbles, for the rules: written without the machine's definitions.
 
 A word is eight digits of four bits, the lowest first, as Script sees it: sums carry from digit to
 digit, orders compare digits from the top, products add up digit products. Nothing here divides:
-whoever claims a violation brings quotient and remainder, and the claim is multiplied out.
+whoever claims a violation brings quotient and remainder, and the claim is multiplied out. Numbers
+of 256 bits are 64 digits, in products limbs of four digits; what is reduced modulo P256 has a hint
+too, how often P256 was taken away.
 """
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
-from cython_core.vm.operations import Op
+from cython_core.vm.operations import P256, Op
 
 Digits = tuple[int, ...]
 
@@ -188,3 +190,90 @@ BRANCHES: Final[dict[int, Callable[[Digits, Digits], bool]]] = {
     Op.BLTU: below,
     Op.BGEU: lambda a, b: not below(a, b),
 }
+
+LIMB_BITS: Final = 16
+FOLD: Final = (1 << 256) - P256
+NUMBER_DIGITS: Final = 64
+MODULUS: Final[Digits] = tuple(P256 >> 4 * place & 15 for place in range(NUMBER_DIGITS))
+
+
+def joined(words: Sequence[int]) -> Digits:
+    """The digits of a number of eight words."""
+    return tuple(digit for part in words for digit in digits(part))
+
+
+def _split(value: int, bits: int, count: int) -> tuple[int, ...]:
+    """A hint in parts; one that does not fit is no hint."""
+    assert 0 <= value < 1 << bits * count
+    return tuple(value >> bits * place & ((1 << bits) - 1) for place in range(count))
+
+
+def _together(value: Sequence[int], bits: int) -> int:
+    return sum(part << bits * place for place, part in enumerate(value))
+
+
+def _words(remainder: Digits) -> tuple[int, ...]:
+    """The words of a remainder, which must be reduced."""
+    assert below(remainder, MODULUS)
+    return tuple(word(remainder[at : at + 8]) for at in range(0, NUMBER_DIGITS, 8))
+
+
+def _carried(columns: Sequence[int]) -> tuple[int, ...]:
+    """Columns as limbs."""
+    limbs, carry = [], 0
+    for column in columns:
+        carry += column
+        limbs.append(carry & ((1 << LIMB_BITS) - 1))
+        carry >>= LIMB_BITS
+    assert carry == 0
+    return tuple(limbs)
+
+
+def _times(multiple: int, value: Digits) -> Digits:
+    """A small multiple, in one digit more."""
+    total: Digits = (0,) * (NUMBER_DIGITS + 1)
+    for _ in range(multiple):
+        total = add(total, (*value, 0))[0]
+    return total
+
+
+def product_modulo(a: Digits, c: Digits) -> tuple[int, ...]:
+    """a * c mod P256: with a hint q, a * c + q * FOLD = q * 2^256 + r in columns of limbs."""
+    left, right = (_split(_together(value, 4), LIMB_BITS, 16) for value in (a, c))
+    q, r = divmod(_together(left, LIMB_BITS) * _together(right, LIMB_BITS), P256)
+    quotient, fold = _split(q, LIMB_BITS, 17), _split(FOLD, LIMB_BITS, 3)
+    remainder = _split(r, LIMB_BITS, 16)
+    columns = [0] * 34
+    for first, second in ((left, right), (quotient, fold)):
+        for place, x in enumerate(first):
+            for other, y in enumerate(second):
+                columns[place + other] += x * y
+    assert _carried(columns) == (*remainder, *quotient, 0)
+    return _words(_split(r, 4, NUMBER_DIGITS))
+
+
+def sum_modulo(a: Digits, c: Digits) -> tuple[int, ...]:
+    """c + a mod P256: with a hint q of 0 to 2, c + a = q * P256 + r."""
+    q, r = divmod(_together(a, 4) + _together(c, 4), P256)
+    remainder = _split(r, 4, NUMBER_DIGITS)
+    assert add((*c, 0), (*a, 0)) == add(_times(q, MODULUS), (*remainder, 0))
+    return _words(remainder)
+
+
+def difference_modulo(a: Digits, c: Digits) -> tuple[int, ...]:
+    """c - a mod P256: with a hint q of 0 to 3, c + q * P256 = P256 + a + r."""
+    q, r = divmod(_together(c, 4) - _together(a, 4), P256)
+    remainder = _split(r, 4, NUMBER_DIGITS)
+    left = add(_times(1 - q, MODULUS), (*c, 0))
+    assert left == add(_times(1, MODULUS), add((*a, 0), (*remainder, 0))[0])
+    return _words(remainder)
+
+
+FIELD: Final[dict[int, Callable[[Digits, Digits], tuple[int, ...]]]] = {
+    Op.MULP: product_modulo,
+    Op.SQRP: lambda a, _: product_modulo(a, a),
+    Op.ADDP: sum_modulo,
+    Op.SUBP: difference_modulo,
+    Op.COPY: lambda a, _: tuple(word(a[at : at + 8]) for at in range(0, NUMBER_DIGITS, 8)),
+}
+"""The words at rs2 after an operation: `a` is the number at rs1, `c` the one at rs2 before."""

@@ -60,13 +60,23 @@ class Op(IntEnum):
     """[rs2] := BLAKE3 compression, chaining value [rs2], message [rs1], flags imm."""
     MULP = 41
     """[rs2] := [rs1] * [rs2] mod P256."""
+    SQRP = 42
+    """[rs2] := [rs1]^2 mod P256."""
+    ADDP = 43
+    """[rs2] := [rs2] + [rs1] mod P256."""
+    SUBP = 44
+    """[rs2] := [rs2] - [rs1] mod P256."""
+    COPY = 45
+    """[rs2] := [rs1], as it is."""
 
 
 ARITHMETIC: Final = frozenset(range(Op.ADD, Op.REMU + 1))
 LOADS: Final = frozenset(range(Op.LB, Op.LHU + 1))
 STORES: Final = frozenset(range(Op.SB, Op.SW + 1))
 BRANCHES: Final = frozenset(range(Op.BEQ, Op.BGEU + 1))
-WIDE: Final = frozenset({Op.B3, Op.MULP})
+FIELD: Final = (Op.MULP, Op.SQRP, Op.ADDP, Op.SUBP, Op.COPY)
+"""The operations on numbers of 256 bits, in the order of their funct7."""
+WIDE: Final = frozenset({Op.B3, *FIELD})
 NARROW: Final = frozenset(set(Op) - {Op.ILL} - WIDE)
 
 DUP: Final = 0x80
@@ -82,7 +92,7 @@ CLOCK_MAX: Final = (1 << 24) - 1
 OUT_WORDS: Final = 8
 """Words of the statement."""
 P256: Final = 2**256 - 2**32 - 977
-"""The modulus of MULP: the field of secp256k1 (SEC 2, section 2.4.1)."""
+"""The modulus of FIELD: the field of secp256k1 (SEC 2, section 2.4.1)."""
 LINE_BYTES: Final = 32
 BLOCK_BYTES: Final = 64
 PAGE_BYTES: Final = 4096

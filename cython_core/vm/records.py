@@ -8,7 +8,7 @@ what is decoded encodes to the same bytes, and every other spelling is refused.
 import struct
 from typing import Final, NamedTuple
 
-from cython_core.vm.operations import HALTED, NO_ACCESS, Op
+from cython_core.vm.operations import HALTED, NO_ACCESS, WIDE, Op
 
 NARROW_BYTES: Final = 52
 LEAF_BYTES: Final = 64
@@ -70,11 +70,11 @@ class Line(NamedTuple):
 
 
 INACTIVE_LINE: Final = Line(NO_ACCESS, (0,) * LINE_WORDS, (0,) * LINE_WORDS)
-"""Line B of a product."""
+"""Line B of all wide operations but B3."""
 
 
 class WideRow(NamedTuple):
-    """A row of B3 or MULP."""
+    """A row of B3 or of an operation of FIELD."""
 
     op: int
     rd: int
@@ -147,7 +147,7 @@ def decode_rows(narrow: bytes, wide: bytes) -> list[Row]:
     rows: list[Row] = []
     at = 0
     for fields in NARROW_FORM.iter_unpack(narrow):
-        if fields[0] not in (Op.B3, Op.MULP):
+        if fields[0] not in WIDE:
             rows.append(NarrowRow._make(fields))
             continue
         row = decode_wide(wide[at : at + WIDE_BYTES])

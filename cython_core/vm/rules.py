@@ -26,7 +26,7 @@ from cython_core.vm.operations import (
 )
 from cython_core.vm.program import Program
 from cython_core.vm.records import INACTIVE_LINE, PAD_ROW, Line, NarrowRow, Row, WideRow
-from cython_core.vm.wide import compress, multiply
+from cython_core.vm.wide import compress
 
 REGISTER: Final = 0
 MEMORY: Final = 1
@@ -238,7 +238,7 @@ def _wide(i: int, row: WideRow) -> Iterator[str]:
     if is_b3:
         out = compress(row.c.words, row.a.words + row.b.words, row.imm)
     else:
-        out = multiply(row.a.words, row.c.words)
+        out = nibbles.FIELD[row.op](nibbles.joined(row.a.words), nibbles.joined(row.c.words))
     if row.out != out:
         yield "v1.wide-result"
     if row.npc != _plus(row.pc, 4):

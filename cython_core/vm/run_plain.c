@@ -85,7 +85,7 @@
         NEXT;                       \
     }
 
-/* B3 and MULP; returns 0, or -1 with the trap in `run`. */
+/* A wide operation; returns 0, or -1 with the trap in `run`. */
 static int wide_step(vm_run *run, const vm_step *step)
 {
     uint32_t v1 = run->words[step->rs1], v2 = run->words[step->rs2];
@@ -104,7 +104,7 @@ static int wide_step(vm_run *run, const vm_step *step)
     if (step->op == OP_B3) {
         vm_compress(accumulator, message, step->imm, accumulator);
     } else {
-        vm_multiply(message, accumulator, accumulator);
+        vm_combine(step->op, message, accumulator, accumulator);
     }
     return 0;
 }
@@ -162,8 +162,7 @@ SIG:
 OUT:
     vm_show(run, step->imm, words[step->rs1]);
     NEXT;
-B3:
-MULP:
+B3: MULP: SQRP: ADDP: SUBP: COPY:
     if (wide_step(run, step) != 0) {
         goto out;
     }

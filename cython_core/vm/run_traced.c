@@ -177,7 +177,7 @@ static int wide_step(vm_run *run, const vm_step *step, uint32_t *record, uint32_
     if (step->op == OP_B3) {
         vm_compress(c + 1, message, step->imm, out);
     } else {
-        vm_multiply(message, c + 1, out);
+        vm_combine(step->op, message, c + 1, out);
     }
     for (int index = 0; index < VM_LINE_WORDS; index++) {
         CELL(target, v2)[index] = vm_cell_of(clock, out[index]);
@@ -221,8 +221,7 @@ OUT:
     vm_show(run, step->imm, vm_value(cells[step->rs1]));
     ROW(pc + 4, NO_PORTS, 0);
     NEXT;
-B3:
-MULP:
+B3: MULP: SQRP: ADDP: SUBP: COPY:
     if (rows->wide_count == rows->wide_max) {
         goto out;
     }

@@ -11,7 +11,8 @@ enum vm_op {
     OP_MUL, OP_MULH, OP_MULHSU, OP_MULHU, OP_DIV, OP_DIVU, OP_REM, OP_REMU,
     OP_LB, OP_LH, OP_LW, OP_LBU, OP_LHU, OP_SB, OP_SH, OP_SW,
     OP_BEQ, OP_BNE, OP_BLT, OP_BGE, OP_BLTU, OP_BGEU, OP_JAL, OP_JALR,
-    OP_IN, OP_SIG, OP_OUT, OP_HALT, OP_PAD, OP_B3, OP_MULP, OP_END
+    OP_IN, OP_SIG, OP_OUT, OP_HALT, OP_PAD, OP_B3, OP_MULP,
+    OP_SQRP, OP_ADDP, OP_SUBP, OP_COPY, OP_END
 };
 
 #define VM_ARITHMETIC(X)                                                   \
@@ -61,7 +62,8 @@ enum vm_op {
         &&MUL, &&MULH, &&MULHSU, &&MULHU, &&DIV, &&DIVU, &&REM, &&REMU,                    \
         &&LB, &&LH, &&LW, &&LBU, &&LHU, &&SB, &&SH, &&SW,                                  \
         &&BEQ, &&BNE, &&BLT, &&BGE, &&BLTU, &&BGEU, &&JAL, &&JALR,                         \
-        &&IN, &&SIG, &&OUT, &&HALT, &&ILL, &&B3, &&MULP, &&END                             \
+        &&IN, &&SIG, &&OUT, &&HALT, &&ILL, &&B3, &&MULP,                                   \
+        &&SQRP, &&ADDP, &&SUBP, &&COPY, &&END                                              \
     }
 
 /* -2^31 / -1 does not fit into C's division; RISC-V gives -2^31 and remainder 0. */

@@ -121,6 +121,10 @@ void vm_run_traced(vm_run *run, vm_rows *rows);
 /* The page of an address, made on first touch; NULL with the trap in `run`. */
 void *vm_touch(vm_run *run, uint32_t address);
 
+/* In a run with rows: each word that a step touched, as byte address, clock and value, addresses
+ * ascending. Returns how many; `words` may be NULL, or has room for three times as many. */
+size_t vm_touched(const vm_run *run, uint32_t *words);
+
 /* Whether a wide operation has a step; if not, the trap is in `run`. */
 int vm_is_placed(vm_run *run, uint32_t op, uint32_t v1, uint32_t v2);
 
@@ -128,6 +132,9 @@ int vm_is_placed(vm_run *run, uint32_t op, uint32_t v1, uint32_t v2);
 void vm_compress(const uint32_t chaining[8], const uint32_t message[16], uint32_t flags,
                  uint32_t out[8]);
 void vm_multiply(const uint32_t left[8], const uint32_t right[8], uint32_t out[8]);
+/* MULP, SQRP, ADDP, SUBP or COPY; out may be one of the others. */
+void vm_combine(uint32_t op, const uint32_t operand[8], const uint32_t accumulator[8],
+                uint32_t out[8]);
 
 /* The next answer of IN (op 35) or SIG; returns 0, or -1 with the trap in `run`. */
 int vm_answer(vm_run *run, uint32_t op, uint32_t *word);

@@ -1,5 +1,7 @@
 #include "vm/vm.h"
 
+#include <string.h>
+
 #include "vm/steps.h"
 
 /* The guest's own rounds: one spelling of BLAKE3 for the ledger, the guest and this machine. */
@@ -83,17 +85,53 @@ static void reduce_once(uint64_t number[4])
     }
 }
 
-void vm_multiply(const uint32_t left[8], const uint32_t right[8], uint32_t out[8])
+static void load(uint64_t number[4], const uint32_t words[8])
 {
-    uint64_t a[4], b[4], product[8] = {0}, number[4];
+    for (int limb = 0; limb < 4; limb++) {
+        number[limb] = (uint64_t)words[2 * limb + 1] << 32 | words[2 * limb];
+    }
+}
+
+static void store(uint32_t words[8], const uint64_t number[4])
+{
+    for (int limb = 0; limb < 4; limb++) {
+        words[2 * limb] = (uint32_t)number[limb];
+        words[2 * limb + 1] = (uint32_t)(number[limb] >> 32);
+    }
+}
+
+/* out := number + over * 2^256 mod p, for over < 2^64. */
+static void reduce(uint32_t out[8], uint64_t number[4], uint64_t over)
+{
+    /* Folding in leaves at most 1 over 2^256, and then number is small. */
+    if (fold_in(number, over) != 0) {
+        fold_in(number, 1);
+    }
+    reduce_once(number);
+    store(out, number);
+}
+
+static void reduce_product(uint32_t out[8], const uint64_t product[8])
+{
+    uint64_t number[4];
     wide_word carry = 0;
 
     for (int limb = 0; limb < 4; limb++) {
-        a[limb] = (uint64_t)left[2 * limb + 1] << 32 | left[2 * limb];
-        b[limb] = (uint64_t)right[2 * limb + 1] << 32 | right[2 * limb];
+        carry += (wide_word)product[limb + 4] * FOLD + product[limb];
+        number[limb] = (uint64_t)carry;
+        carry >>= 64;
     }
+    reduce(out, number, (uint64_t)carry); /* less than 2^34 */
+}
+
+void vm_multiply(const uint32_t left[8], const uint32_t right[8], uint32_t out[8])
+{
+    uint64_t a[4], b[4], product[8] = {0};
+
+    load(a, left);
+    load(b, right);
     for (int i = 0; i < 4; i++) {
-        carry = 0;
+        wide_word carry = 0;
         for (int j = 0; j < 4; j++) {
             carry += (wide_word)a[i] * b[j] + product[i + j];
             product[i + j] = (uint64_t)carry;
@@ -101,19 +139,100 @@ void vm_multiply(const uint32_t left[8], const uint32_t right[8], uint32_t out[8
         }
         product[i + 4] = (uint64_t)carry;
     }
+    reduce_product(out, product);
+}
+
+/* Each mixed product is computed once; the sum of them is doubled by shifting. */
+static void square(const uint32_t operand[8], uint32_t out[8])
+{
+    uint64_t a[4], product[8] = {0};
+    wide_word carry = 0;
+
+    load(a, operand);
+    for (int i = 0; i < 3; i++) {
+        carry = 0;
+        for (int j = i + 1; j < 4; j++) {
+            carry += (wide_word)a[i] * a[j] + product[i + j];
+            product[i + j] = (uint64_t)carry;
+            carry >>= 64;
+        }
+        product[i + 4] = (uint64_t)carry;
+    }
+    for (int limb = 7; limb > 0; limb--) {
+        product[limb] = product[limb] << 1 | product[limb - 1] >> 63;
+    }
     carry = 0;
     for (int limb = 0; limb < 4; limb++) {
-        carry += (wide_word)product[limb + 4] * FOLD + product[limb];
+        wide_word own = (wide_word)a[limb] * a[limb];
+        carry += (wide_word)product[2 * limb] + (uint64_t)own;
+        product[2 * limb] = (uint64_t)carry;
+        carry = (carry >> 64) + product[2 * limb + 1] + (uint64_t)(own >> 64);
+        product[2 * limb + 1] = (uint64_t)carry;
+        carry >>= 64;
+    }
+    reduce_product(out, product);
+}
+
+static void add(const uint32_t operand[8], const uint32_t accumulator[8], uint32_t out[8])
+{
+    uint64_t a[4], number[4];
+    wide_word carry = 0;
+
+    load(a, operand);
+    load(number, accumulator);
+    for (int limb = 0; limb < 4; limb++) {
+        carry += (wide_word)number[limb] + a[limb];
         number[limb] = (uint64_t)carry;
         carry >>= 64;
     }
-    /* Over 2^256 stands less than 2^34; folded in, at most 1 is left, and then number is small. */
-    if (fold_in(number, (uint64_t)carry) != 0) {
-        fold_in(number, 1);
+    reduce(out, number, (uint64_t)carry);
+}
+
+/* number -= other; returns what was borrowed, 0 or 1. */
+static uint64_t take(uint64_t number[4], const uint64_t other[4])
+{
+    uint64_t borrow = 0;
+
+    for (int limb = 0; limb < 4; limb++) {
+        wide_word left = (wide_word)number[limb] - other[limb] - borrow;
+        number[limb] = (uint64_t)left;
+        borrow = (uint64_t)(left >> 64) & 1;
+    }
+    return borrow;
+}
+
+/* 2^256 that was borrowed is FOLD too much; taking that off borrows at most once more. */
+static void subtract(const uint32_t operand[8], const uint32_t accumulator[8], uint32_t out[8])
+{
+    static const uint64_t fold[4] = {FOLD, 0, 0, 0};
+    uint64_t a[4], number[4];
+
+    load(a, operand);
+    load(number, accumulator);
+    if (take(number, a) != 0 && take(number, fold) != 0) {
+        take(number, fold);
     }
     reduce_once(number);
-    for (int limb = 0; limb < 4; limb++) {
-        out[2 * limb] = (uint32_t)number[limb];
-        out[2 * limb + 1] = (uint32_t)(number[limb] >> 32);
+    store(out, number);
+}
+
+void vm_combine(uint32_t op, const uint32_t operand[8], const uint32_t accumulator[8],
+                uint32_t out[8])
+{
+    switch (op) {
+    case OP_MULP:
+        vm_multiply(operand, accumulator, out);
+        break;
+    case OP_SQRP:
+        square(operand, out);
+        break;
+    case OP_ADDP:
+        add(operand, accumulator, out);
+        break;
+    case OP_SUBP:
+        subtract(operand, accumulator, out);
+        break;
+    default:
+        memmove(out, operand, LINE_BYTES);
     }
 }

@@ -1,6 +1,10 @@
-"""The wide operations on words, in plain Python: compression and product (trace.md 1.3)."""
+"""The wide operations on words, in plain Python (trace.md 1.3, 7.1).
 
-from collections.abc import Sequence
+Compression, and arithmetic modulo P256: operands are any numbers of 256 bits, what comes out is
+fully reduced. COPY alone leaves the number as it is.
+"""
+
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from cython_core.hash._reference import COLUMNS_AND_DIAGONALS, INITIAL_VECTOR, PERMUTATION, ROUNDS
@@ -36,10 +40,24 @@ def number(words: Sequence[int]) -> int:
     return sum(word << 32 * place for place, word in enumerate(words))
 
 
+FIELD_STEPS: Final[dict[int, Callable[[int, int], int]]] = {
+    Op.MULP: lambda operand, accumulator: operand * accumulator % P256,
+    Op.SQRP: lambda operand, _: operand * operand % P256,
+    Op.ADDP: lambda operand, accumulator: (accumulator + operand) % P256,
+    Op.SUBP: lambda operand, accumulator: (accumulator - operand) % P256,
+    Op.COPY: lambda operand, _: operand,
+}
+
+
+def combine(op: int, operand: Sequence[int], accumulator: Sequence[int]) -> tuple[int, ...]:
+    """What an operation of FIELD leaves at rs2: operand is what is at rs1."""
+    out = FIELD_STEPS[op](number(operand), number(accumulator))
+    return tuple(out >> 32 * place & MASK for place in range(8))
+
+
 def multiply(left: Sequence[int], right: Sequence[int]) -> tuple[int, ...]:
     """The product of two 256-bit numbers modulo P256, fully reduced."""
-    product = number(left) * number(right) % P256
-    return tuple(product >> 32 * place & MASK for place in range(8))
+    return combine(Op.MULP, left, right)
 
 
 def misplaced(op: int, v1: int, v2: int) -> int | None:

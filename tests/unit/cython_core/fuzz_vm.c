@@ -43,7 +43,7 @@ static void draw_program(uint8_t rom[ENTRIES * VM_ENTRY_BYTES])
     for (int index = 0; index < ENTRIES; index++) {
         uint8_t *entry = rom + index * VM_ENTRY_BYTES;
         uint32_t imm = draw_operand();
-        entry[0] = (uint8_t)(draw() % 8 == 0 ? draw() : 1 + draw() % OP_MULP);
+        entry[0] = (uint8_t)(draw() % 8 == 0 ? draw() : 1 + draw() % OP_COPY);
         for (int field = 1; field < 4; field++) {
             entry[field] = (uint8_t)(draw() % 16 == 0 ? draw() : draw() % 6);
         }

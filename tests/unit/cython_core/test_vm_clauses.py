@@ -14,13 +14,14 @@ import pytest
 
 from cython_core.vm import finder, rules
 from cython_core.vm.finder import find, holds, is_valid, padded
-from cython_core.vm.operations import HALTED, Op
+from cython_core.vm.operations import HALTED, P256, Op
 from cython_core.vm.program import Program
 from cython_core.vm.records import PAD_ROW, Line, NarrowRow, Row, WideRow
 from cython_core.vm.wide import compress, multiply
 from tests.unit.cython_core.vm_forgery import HALT_ROW, carried_on, statement_of
 from tests.unit.cython_core.vm_programs import (
     CODE_BASE,
+    FIELD,
     HALT,
     IMAGE_BASE,
     b3,
@@ -220,6 +221,18 @@ def _() -> Cheat:
 @cheats("v1.wide-result")
 def _() -> Cheat:
     return wide_cheat(mulp(5, 6), FIRST, SECOND, out=(1, *ZERO_LINE[1:]))
+
+
+@pytest.mark.parametrize("maker", FIELD)
+@pytest.mark.parametrize("wrong", [1, P256])
+def test_a_wrong_number_is_a_wrong_result(maker: Callable[[int, int], int], wrong: int) -> None:
+    """Another number than 0 o 0, and the same one not reduced: only the result shows it."""
+    out = tuple(wrong >> 32 * place & 0xFFFFFFFF for place in range(8))
+    cheat = wide_cheat(maker(5, 6), FIRST, SECOND, out=out)
+    fragments = list(find(cheat.program, cheat.table, statement_of(cheat.table)))
+    assert [fragment.clause for fragment in fragments] == ["v1.wide-result"]
+    honest = wide_cheat(maker(5, 6), FIRST, SECOND)
+    assert list(find(honest.program, honest.table, statement_of(honest.table))) == []
 
 
 @cheats("v1.entry")

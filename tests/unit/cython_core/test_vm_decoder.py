@@ -1,6 +1,7 @@
 """The decoder: operands, absolute targets, the dup flag, host operations, and what is nothing."""
 
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -8,6 +9,7 @@ from cython_core.vm.decoder import Entry, decode, illegal
 from cython_core.vm.operations import DUP, Op
 from tests.unit.cython_core.vm_programs import (
     BRANCH,
+    FIELD,
     HALT,
     IMMEDIATE,
     LOAD,
@@ -93,6 +95,17 @@ def test_host_operations() -> None:
     assert decode(mulp(5, 6), PC) == (Op.MULP, 0, 5, 6, 0)
 
 
+@pytest.mark.parametrize("maker", FIELD)
+def test_field_operations(maker: Callable[[int, int], int]) -> None:
+    assert decode(maker(5, 6), PC) == (Op[maker.__name__.upper()], 0, 5, 6, 0)
+    for word in (maker(5, 5), maker(0, 5), maker(5, 0), maker(5, 6) | 1 << 7):
+        assert decode(word, PC) == illegal(word)
+
+
+def test_numbers_of_the_field_operations_are_for_ever() -> None:
+    assert [Op.MULP, Op.SQRP, Op.ADDP, Op.SUBP, Op.COPY] == [41, 42, 43, 44, 45]
+
+
 NOTHING = {
     "zero": 0,
     "ones": 0xFFFFFFFF,
@@ -128,7 +141,8 @@ NOTHING = {
     "b3 with rd": host(4, rd=1, rs1=2, rs2=3),
     "mulp equal": mulp(5, 5),
     "mulp x0": mulp(0, 5),
-    "mulp with funct7": host(5, 1, rs1=2, rs2=3),
+    "field operation 5": host(5, 5, rs1=2, rs2=3),
+    "field operation 127": host(5, 127, rs1=2, rs2=3),
     "host 6": host(6, rs1=2, rs2=3),
     "host 7": host(7),
 }

@@ -11,16 +11,19 @@ from cython_core.vm.errors import GuestTrap, TrapKind
 from cython_core.vm.machine import Limits, run_reference
 from cython_core.vm.operations import CLOCK_MAX, HALTED, P256
 from cython_core.vm.program import Program
-from cython_core.vm.records import NarrowRow, Row, WideRow, decode_rows
+from cython_core.vm.records import INACTIVE_LINE, NarrowRow, Row, WideRow, decode_rows
 from cython_core.vm.run import execute, executor, outcome, trace
 from cython_core.vm.wide import compress, multiply, number
 from tests.unit.cython_core.vm_programs import (
     CODE_BASE,
+    FIELD,
     HALT,
     IMAGE_BASE,
     Guest,
+    addp,
     b3,
     branch,
+    copy,
     immediate,
     jal,
     jalr,
@@ -33,6 +36,7 @@ from tests.unit.cython_core.vm_programs import (
     register,
     set_register,
     show,
+    sqrp,
     store,
     upper,
     words_of,
@@ -317,6 +321,33 @@ def test_wide_rows() -> None:
     assert (after.tm, after.mv) == (6, first.out[0])
 
 
+EDGES = [0, 1, P256 - 1, P256, P256 + 1, 2**256 - 1, 2**255, 2**32 + 977, 2**256 - 2**32]
+
+
+def test_field_operations_are_arithmetic_modulo_p() -> None:
+    """For any operands; in one run, each on a fresh pair of lines."""
+    rng = random.Random(RANDOM_SEED + 1)
+    numbers = [(a, b) for a in EDGES for b in EDGES]
+    numbers += [(rng.getrandbits(256), rng.getrandbits(rng.choice((9, 200, 256)))) for _ in EDGES]
+    words = [*set_register(5, IMAGE_BASE), *set_register(6, IMAGE_BASE + 32)]
+    words += set_register(7, 64)
+    for _ in numbers:
+        for maker in FIELD:
+            words += [maker(5, 6), register("add", 5, 5, 7), register("add", 6, 6, 7)]
+    pair = [a.to_bytes(32, "little") + b.to_bytes(32, "little") for a, b in numbers]
+    program = program_of(*words, HALT, image=b"".join(both * len(FIELD) for both in pair))
+    rows = [row for row in all_agree(program) if isinstance(row, WideRow)]
+    for at, (a, b) in enumerate(numbers):
+        mine = rows[len(FIELD) * at : len(FIELD) * (at + 1)]
+        assert [row.op for row in mine] == list(range(41, 46))
+        results = [number(row.out) for row in mine]
+        assert results == [a * b % P256, a * a % P256, (a + b) % P256, (b - a) % P256, a]
+        for row in mine:
+            assert (row.a.words, row.b, row.c.words) == (
+                words_of(pair[at][:32]), INACTIVE_LINE, words_of(pair[at][32:])
+            )  # fmt: skip
+
+
 def wide_at(operation: int, v1: int, v2: int) -> Program:
     return program_of(*set_register(5, v1), *set_register(6, v2), operation, HALT)
 
@@ -356,6 +387,18 @@ TRAPS = {
     "chaining in the block": (
         wide_at(b3(5, 6), IMAGE_BASE, IMAGE_BASE + 32),
         TrapKind.HOST, CODE_BASE + 16, 4, IMAGE_BASE + 32,
+    ),
+    "copy to itself": (
+        wide_at(copy(5, 6), IMAGE_BASE, IMAGE_BASE),
+        TrapKind.HOST, CODE_BASE + 16, 4, IMAGE_BASE,
+    ),
+    "term at 4": (
+        wide_at(addp(5, 6), IMAGE_BASE, IMAGE_BASE + 36),
+        TrapKind.HOST, CODE_BASE + 16, 4, IMAGE_BASE + 36,
+    ),
+    "root at 8": (
+        wide_at(sqrp(5, 6), IMAGE_BASE + 8, IMAGE_BASE),
+        TrapKind.HOST, CODE_BASE + 16, 4, IMAGE_BASE + 8,
     ),
     "square": (
         wide_at(mulp(5, 6), IMAGE_BASE, IMAGE_BASE),
@@ -486,7 +529,7 @@ def check_random_guests(first: int, count: int) -> None:
         rows = all_agree(guest.program, guest.inputs, guest.answers, Limits(100_000))
         seen |= {row.op for row in rows}
     operations = {op & 0x7F for op in seen}
-    assert operations == set(range(1, 42)) - {39}, f"seeds {first}.. lack operations"
+    assert operations == set(range(1, 46)) - {39}, f"seeds {first}.. lack operations"
 
 
 def test_random_guests_run_alike() -> None:

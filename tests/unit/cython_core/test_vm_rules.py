@@ -13,10 +13,11 @@ from cython_core.vm import nibbles
 from cython_core.vm.algebra import ReferenceAlgebra
 from cython_core.vm.finder import Fragment, find, first_difference, holds, is_valid, padded
 from cython_core.vm.machine import run_reference
-from cython_core.vm.operations import Op
+from cython_core.vm.operations import FIELD, MASK, P256, Op
 from cython_core.vm.records import Row
 from cython_core.vm.rules import access, initial, ports
 from cython_core.vm.semantics import ARITHMETIC_STEPS, BRANCH_STEPS
+from cython_core.vm.wide import combine
 from tests.unit.cython_core.vm_forgery import ADVERSARIES, statement_of
 from tests.unit.cython_core.vm_programs import Guest, random_guest
 
@@ -111,6 +112,31 @@ def test_a_fragment_for_other_rows_does_not_hold() -> None:
             late = Fragment(fragment.clause, fragment.i, fragment.i, number)
             assert not holds(guest.program, forged, statement, late)
     assert shown > 40
+
+
+NUMBERS = (0, 1, 2**32 + 976, 2**32 + 977, P256 - 1, P256, P256 + 1, 2**255, 2**256 - 1)
+
+
+@pytest.mark.parametrize("op", FIELD)
+def test_rules_and_steps_compute_the_same_numbers(op: Op) -> None:
+    rng = random.Random(op)
+    pairs = [(a, c) for a in NUMBERS for c in NUMBERS]
+    pairs += [(rng.getrandbits(256), rng.getrandbits(256)) for _ in range(100)]
+    for pair in pairs:
+        a, c = ([value >> 32 * place & MASK for place in range(8)] for value in pair)
+        assert combine(op, a, c) == nibbles.FIELD[op](nibbles.joined(a), nibbles.joined(c)), pair
+
+
+def test_a_wrong_hint_is_no_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Quotients that are off, and remainders that are not reduced, do not multiply out."""
+    a, c = (nibbles.joined([rng.getrandbits(32) for _ in range(8)])
+            for rng in (random.Random(1), random.Random(2)))  # fmt: skip
+    for shift in (1, -1):
+        forged = lambda x, y, by=shift: (x // y + by, x - (x // y + by) * y)  # noqa: E731
+        monkeypatch.setattr(nibbles, "divmod", forged, raising=False)
+        for op in FIELD[:-1]:
+            with pytest.raises(AssertionError):
+                nibbles.FIELD[op](a, c)
 
 
 CORNERS = (0, 1, 2, 31, 32, 0x7F, 0x80, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0x80000001, 0xFFFFFFFF)

@@ -96,7 +96,7 @@ def with_one_field_changed(rng: random.Random, row: Row, i: int) -> Row:
             return row._replace(out=tuple(out))
     value = getattr(row, name)
     if name == "op":
-        return row._replace(op=rng.choice((rng.randrange(43), value ^ 0x80)))
+        return row._replace(op=rng.choice((rng.randrange(47), value ^ 0x80)))
     if name in ("rd", "rs1", "rs2"):
         return row._replace(**{name: rng.randrange(32)})
     return row._replace(**{name: changed_number(rng, value, i)})

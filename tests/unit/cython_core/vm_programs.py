@@ -99,6 +99,26 @@ def mulp(rs1: int, rs2: int) -> int:
     return host(5, rs1=rs1, rs2=rs2)
 
 
+def sqrp(rs1: int, rs2: int) -> int:
+    return host(5, 1, rs1=rs1, rs2=rs2)
+
+
+def addp(rs1: int, rs2: int) -> int:
+    return host(5, 2, rs1=rs1, rs2=rs2)
+
+
+def subp(rs1: int, rs2: int) -> int:
+    return host(5, 3, rs1=rs1, rs2=rs2)
+
+
+def copy(rs1: int, rs2: int) -> int:
+    return host(5, 4, rs1=rs1, rs2=rs2)
+
+
+FIELD = (mulp, sqrp, addp, subp, copy)
+"""In the order of their funct7."""
+
+
 def set_register(rd: int, value: int) -> list[int]:
     """rd := value in two instructions."""
     value &= 0xFFFFFFFF
@@ -156,11 +176,10 @@ def _wide(rng: random.Random) -> list[int]:
     place, away = 64 * rng.randrange(6), 64 * rng.randrange(6, 12) + 32 * rng.randrange(2)
     base = rng.choice((IMAGE_BASE, IMAGE_BASE, ZERO_BASE))
     words = set_register(LEFT, base + place) + set_register(RIGHT, base + away)
-    kind = rng.randrange(3)
-    if kind == 0:
+    if rng.random() < 0.3:
         return [*words, b3(LEFT, RIGHT, rng.randrange(128))]
     left, right = rng.sample((LEFT, RIGHT), 2)
-    return [*words, mulp(left, right)]
+    return [*words, rng.choice(FIELD)(left, right)]
 
 
 def random_guest(rng: random.Random, size: int = 12, *, host_calls: bool = True) -> Guest:
