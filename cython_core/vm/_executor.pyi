@@ -39,6 +39,11 @@ class Executor:
         were.
         """
 
+    def touched(self) -> bytes:
+        """After the end of a run with rows: for each word that a step touched, addresses ascending,
+        its byte address, clock and value, a u32 each. ValueError before the end.
+        """
+
     @property
     def state(self) -> int: ...
     @property

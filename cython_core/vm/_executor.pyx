@@ -52,6 +52,7 @@ cdef extern from "vm/vm.h" nogil:
     int vm_load(vm_run *run, uint32_t address, const uint32_t *words, size_t count)
     void vm_run_plain(vm_run *run, uint64_t cycles)
     void vm_run_traced(vm_run *run, vm_rows *rows)
+    size_t vm_touched(const vm_run *run, uint32_t *words)
     void vm_compress(const uint32_t *chaining, const uint32_t *message, uint32_t flags,
                      uint32_t *out)
     void vm_multiply(const uint32_t *left, const uint32_t *right, uint32_t *out)
@@ -65,6 +66,7 @@ cdef enum:
     CLOCK_MAX = (1 << 24) - 1
     ROWS_MAX = 1 << 24
     WORD_BYTES = 4
+    TOUCHED_BYTES = 12
 
 
 cdef uint32_t *copied_words(bytes content) except NULL:
@@ -184,6 +186,19 @@ cdef class Executor:
         finally:
             free(room.rows)
             free(room.wide)
+
+    def touched(self):
+        cdef size_t count
+        self.check(True)
+        if self.state_.state == VM_RUNNING:
+            raise ValueError("the run has not ended")
+        with nogil:
+            count = vm_touched(&self.state_, NULL)
+        words = PyBytes_FromStringAndSize(NULL, count * TOUCHED_BYTES)
+        cdef uint32_t *start = <uint32_t *>PyBytes_AS_STRING(words)
+        with nogil:
+            vm_touched(&self.state_, start)
+        return words
 
     @property
     def state(self):

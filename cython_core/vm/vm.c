@@ -98,6 +98,28 @@ int vm_load(vm_run *run, uint32_t address, const uint32_t *words, size_t count)
     return 0;
 }
 
+size_t vm_touched(const vm_run *run, uint32_t *words)
+{
+    size_t count = 0;
+
+    for (uint32_t number = 0; number < VM_PAGES; number++) {
+        const vm_cell *page = run->pages[number];
+        for (uint32_t place = 0; page != NULL && place < VM_PAGE_WORDS; place++) {
+            /* Clock 0 is what the image or nobody has put there. */
+            if ((uint32_t)page[place] == 0) {
+                continue;
+            }
+            if (words != NULL) {
+                words[3 * count] = 4 * (number * VM_PAGE_WORDS + place);
+                words[3 * count + 1] = (uint32_t)page[place];
+                words[3 * count + 2] = vm_value(page[place]);
+            }
+            count++;
+        }
+    }
+    return count;
+}
+
 int vm_answer(vm_run *run, uint32_t op, uint32_t *word)
 {
     if (op == OP_SIG) {
