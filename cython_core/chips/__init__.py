@@ -16,5 +16,11 @@ from cython_core.chips.tree_update import tree_update_system
 
 
 def shipped_systems() -> tuple[System, ...]:
-    """The systems that the build compiles. Imports nothing compiled, for the build calls it."""
-    return (tree_update_system(),)
+    """The systems that the build compiles. Imports nothing compiled, for the build calls it.
+
+    The machine's is that of one program; its constraints are the same for all.
+    """
+    # Only here, for the machine's tables use the chip of this room.
+    from cython_core.zkvm.system import sample_system
+
+    return tree_update_system(), sample_system()

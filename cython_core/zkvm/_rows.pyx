@@ -197,7 +197,8 @@ cdef class FactCounts:
         raise ValueError(f"there are no facts {kind!r}")
 
 
-cdef Py_ssize_t checked(const unsigned char[::1] touched, Py_ssize_t first, Py_ssize_t end) except -1:
+cdef Py_ssize_t checked(const unsigned char[::1] touched, Py_ssize_t first,
+                        Py_ssize_t end) except -1:
     """How many words were touched."""
     if not 0 <= first <= end <= ADDRESSES:
         raise ValueError("an image is outside of the memory")

@@ -6,9 +6,9 @@ the machine: 2^24 - 1 rows of 64 bytes, and 256 more for each wide one.
 """
 
 import struct
-from importlib import import_module
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from operator import add
 from typing import Final, Protocol
 
@@ -185,5 +185,5 @@ def _matrices(program: Program, run: Executor, sorter: RowSorter) -> list[Matrix
 def _blake3_trace(requests: bytes) -> Matrix:
     blocks = power_of_two(len(requests) // REQUEST_BYTES)
     if blocks * BLAKE3_ROWS > ROWS_MAX:
-        raise TooManyRows(f"a proof has room for {ROWS_MAX // BLAKE3_ROWS:,} different compressions")
+        raise TooManyRows(f"a proof has room for {ROWS_MAX // BLAKE3_ROWS:,} compressions")
     return blake3_trace(requests, blocks)

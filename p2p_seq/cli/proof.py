@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cython_core.air.key import VerificationKey
+    from cython_core.stark.checking import Verify
     from cython_core.stark.errors import InvalidProof
     from cython_core.stark.proof import Proof
     from cython_core.stark.statement import Statement
@@ -21,6 +22,10 @@ app = App(name="proof", help="Proof files: what they say, and whether it is prov
 
 Json = Annotated[bool, Parameter(name="--json", help="Answer in JSON.", negative="")]
 File = Annotated[Path, Parameter(help="A proof file.")]
+Verifier = Annotated[
+    Literal["compiled", "python"] | None,
+    Parameter(help="Which of the two verifiers; by default the compiled one if it is built."),
+]
 
 
 @app.command
@@ -31,12 +36,12 @@ def info(file: File, /, *, json: Json = False) -> None:
     """
     from cython_core.stark.errors import InvalidProof
 
-    proof = _read(file)
+    proof = read_proof(file)
     try:
-        statement = _statement(proof)
+        statement = _statement(file, proof)
         facts = _facts(proof, statement)
     except InvalidProof as error:
-        raise _refusal(file, error) from None
+        raise refusal(file, error) from None
     if json:
         answer_json(facts)
     else:
@@ -48,43 +53,27 @@ def verify(
     file: File,
     /,
     *,
-    verifier: Annotated[
-        Literal["compiled", "python"] | None,
-        Parameter(help="Which of the two verifiers; by default the compiled one if it is built."),
-    ] = None,
+    verifier: Verifier = None,
     json: Json = False,
 ) -> int:
     """Verify a proof file; exit code 0 if what it says is proven.
 
     Example: p2pseq proof verify block-12.proof --verifier python
     """
-    from cython_core.stark.checking import (
-        VerifierName,
-        check_proof,
-        default_verifier,
-        find_verifier,
-    )
+    from cython_core.stark.checking import check_proof
     from cython_core.stark.errors import InvalidProof
 
-    name = VerifierName(verifier) if verifier else default_verifier()
-    check = find_verifier(name)
-    if check is None:
-        raise OperatorError(
-            f"there is no {name} verifier here",
-            "its extension is not built",
-            "run ./dev setup, or give --verifier python",
-            Exit.USAGE,
-        )
-    proof = _read(file)
+    name, check = chosen_verifier(verifier)
+    proof = read_proof(file)
     started = perf_counter()
     try:
-        statement = _statement(proof)
+        statement = _statement(file, proof)
         check_proof(proof, statement, check)
     except InvalidProof as error:
-        raise _refusal(file, error) from None
+        raise refusal(file, error) from None
     seconds = perf_counter() - started
     if json:
-        answer_json({"valid": True, "verifier": name.value, "seconds": round(seconds, 3)})
+        answer_json({"valid": True, "verifier": name, "seconds": round(seconds, 3)})
         return Exit.OK
     print(f"valid: {statement.describe().summary}")
     for value in statement.label(proof.publics):
@@ -93,7 +82,24 @@ def verify(
     return Exit.OK
 
 
-def _read(file: Path) -> "Proof":
+def chosen_verifier(wanted: str | None) -> "tuple[str, Verify]":
+    """Name and function of a verifier. Raises OperatorError where it is not built."""
+    from cython_core.stark.checking import VerifierName, default_verifier, find_verifier
+
+    name = VerifierName(wanted) if wanted else default_verifier()
+    check = find_verifier(name)
+    if check is None:
+        raise OperatorError(
+            f"there is no {name} verifier here",
+            "its extension is not built",
+            "run ./dev setup, or give --verifier python",
+            Exit.USAGE,
+        )
+    return name.value, check
+
+
+def read_proof(file: Path) -> "Proof":
+    """The file's proof, not verified. Raises OperatorError."""
     from cython_core.stark.errors import InvalidProof
     from cython_core.stark.proof import FILE_BYTES_MAX, Proof
 
@@ -107,13 +113,21 @@ def _read(file: Path) -> "Proof":
     try:
         return Proof.decode(encoded)
     except InvalidProof as error:
-        raise _refusal(file, error) from None
+        raise refusal(file, error) from None
 
 
-def _statement(proof: "Proof") -> "Statement":
+def _statement(file: Path, proof: "Proof") -> "Statement":
     from cython_core.chips.statements import STATEMENTS
     from cython_core.stark.proof import statement_of
+    from cython_core.zkvm.statement import NAME
 
+    if proof.statement == NAME:
+        raise OperatorError(
+            f"{file} is a proof of a program's run",
+            "what it proves follows from the program, which is not in the file",
+            f"give the program too: p2pseq vm verify ELF {file}",
+            Exit.USAGE,
+        )
     return statement_of(proof, STATEMENTS)
 
 
@@ -126,7 +140,8 @@ ADVICE = {
 }
 
 
-def _refusal(file: Path, error: "InvalidProof") -> OperatorError:
+def refusal(file: Path, error: "InvalidProof") -> OperatorError:
+    """What is said of a file that proves nothing."""
     advice = ADVICE.get(error.reason, "do not rely on it; ask for another proof")
     return OperatorError(f"{file} proves nothing", str(error), advice, Exit.FAILED)
 

@@ -1,14 +1,16 @@
-"""`p2pseq vm`: run an RV32IM program on the zkVM's machine, and show the rows of its run."""
+"""`p2pseq vm`: run an RV32IM program on the zkVM's machine, show the rows of its run, prove it."""
 
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from cyclopts import App, Parameter
 
 from p2p_seq.cli.common import Exit, answer_json
+from p2p_seq.cli.proof import File, Json, Verifier, chosen_verifier, read_proof, refusal
 from p2p_seq.protocol.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -19,13 +21,14 @@ if TYPE_CHECKING:
     from cython_core.vm.records import Row
     from cython_core.vm.run import Outcome
 
-app = App(name="vm", help="The zkVM's machine: run a program, see the rows of a run.")
+app = App(name="vm", help="The zkVM's machine: run a program, see its rows, prove a run.")
 
 Elf = Annotated[Path, Parameter(help="An RV32IM executable (docs/vm.md).")]
 
 T = TypeVar("T")
 
 INPUT_BYTES_MAX = 1 << 30
+BAR_WIDTH = 24
 MEMORY_PAGES = 16_384
 PAGE_KIB = 4
 
@@ -110,6 +113,123 @@ def trace(
     if output is not None:
         facts["file"] = str(output)
     _answer(facts, is_json=setting.json)
+
+
+@app.command
+def prove(
+    elf: Elf,
+    /,
+    *,
+    output: Annotated[Path, Parameter(help="Write the proof to this file.")],
+    setting: Setting = DEFAULT,
+    threads: Annotated[int, Parameter(help="Threads of the prover.")] = os.cpu_count() or 1,
+    payee: Annotated[
+        str | None, Parameter(help="Bytes in hexadecimal that the proof is bound to, at most 1024.")
+    ] = None,
+) -> None:
+    """Run a program and prove the run: that it ends and shows its statement.
+
+    Example: p2pseq vm prove guest.elf --input witness --output run.proof
+    """
+    from cython_core.stark.codewords import Options
+    from cython_core.vm.machine import Limits
+    from cython_core.vm.operations import CLOCK_MAX
+    from cython_core.zkvm.proof import prove_run
+
+    program = _load(elf)
+    context = _context(payee)
+    if threads < 1:
+        raise OperatorError(
+            f"--threads {threads} is too few", "a prover has at least one", "leave it out", 2
+        )
+    limits = Limits(CLOCK_MAX if setting.cycles is None else setting.cycles, setting.memory_pages)
+    words, answers = setting.witness()
+    options = Options(threads=threads, progress=_stage_progress)
+    started = perf_counter()
+    proof, outcome = _guarded(
+        lambda: prove_run(
+            program, words, answers, limits, context=context, options=options, progress=_progress
+        )
+    )
+    seconds = perf_counter() - started
+    _clear_progress()
+    encoded = proof.encode()
+    _store(output, encoded)
+    facts = {**_identity(program, setting.network), **_end(outcome), "payee": context.hex(),
+             "bytes": len(encoded), "seconds": round(seconds, 3), "file": str(output)}  # fmt: skip
+    _answer(facts, is_json=setting.json)
+
+
+@app.command
+def verify(
+    elf: Elf,
+    file: File,
+    /,
+    *,
+    verifier: Verifier = None,
+    network: Annotated[str, Parameter(help="The network whose program id is shown.")] = "regtest",
+    json: Json = False,
+) -> int:
+    """Verify the proof of a program's run; exit code 0 if the run is proven.
+
+    Example: p2pseq vm verify guest.elf run.proof
+    """
+    from cython_core.stark.errors import InvalidProof
+    from cython_core.zkvm.proof import verify_run
+    from cython_core.zkvm.statement import RunStatement, run_proving_key
+
+    name, check = chosen_verifier(verifier)
+    program, proof = _load(elf), read_proof(file)
+    _guarded(lambda: run_proving_key(program))
+    started = perf_counter()
+    try:
+        statement = verify_run(program, proof, check)
+    except InvalidProof as error:
+        raise refusal(file, error) from None
+    facts = {**_identity(program, network), "statement": statement.hex(),
+             "payee": proof.context.hex(), "verifier": name,
+             "seconds": round(perf_counter() - started, 3)}  # fmt: skip
+    if json:
+        answer_json({"valid": True, **facts})
+        return Exit.OK
+    print(f"valid: {RunStatement(program).describe().summary}")
+    _answer(facts, is_json=False)
+    return Exit.OK
+
+
+def _context(payee: str | None) -> bytes:
+    from cython_core.stark.proof import CONTEXT_BYTES_MAX
+
+    try:
+        context = bytes.fromhex(payee or "")
+    except ValueError:
+        context = None
+    if context is None or len(context) > CONTEXT_BYTES_MAX:
+        raise OperatorError(
+            f"--payee {payee} is none",
+            f"it is not at most {CONTEXT_BYTES_MAX} bytes in hexadecimal",
+            "write two digits for each byte, such as a public key",
+            Exit.USAGE,
+        )
+    return context
+
+
+def _store(file: Path, encoded: bytes) -> None:
+    """Writes beside the file first: who finds it finds all of it."""
+    unfinished = file.with_name(file.name + ".unfinished")
+    try:
+        with unfinished.open("wb") as stream:
+            stream.write(encoded)
+            stream.flush()
+            os.fsync(stream.fileno())
+        unfinished.replace(file)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise OperatorError(
+            f"{file} cannot be written", why, "name another file", Exit.USAGE
+        ) from None
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _load(file: Path) -> "Program":
@@ -231,6 +351,17 @@ def _write(file: Path | None, root: bytes, pieces: "Iterator[tuple[bytes, bytes]
 def _progress(cycles: int) -> None:
     if sys.stderr.isatty():
         print(f"\r{cycles:,} cycles\r", end="", file=sys.stderr, flush=True)
+
+
+def _stage_progress(stage: str, done: int, total: int) -> None:
+    if sys.stderr.isatty():
+        bar = "#" * (BAR_WIDTH * done // max(total, 1))
+        print(f"\r[{bar:<{BAR_WIDTH}}] {stage:<8}\r", end="", file=sys.stderr, flush=True)
+
+
+def _clear_progress() -> None:
+    if sys.stderr.isatty():
+        print(f"\r{'':<{BAR_WIDTH + 12}}\r", end="", file=sys.stderr, flush=True)
 
 
 def _identity(program: "Program", network: str) -> dict[str, Any]:
