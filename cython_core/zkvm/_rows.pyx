@@ -228,8 +228,7 @@ def image_rows(const unsigned char[::1] touched not None, Py_ssize_t first, byte
         row[2] = word >> 16
     if count:
         with nogil:
-            zk_image_rows(<const uint32_t *>&touched[0], count, <uint32_t>first,
-                              <uint32_t>(first + words), cells)
+            zk_image_rows(<const uint32_t *>&touched[0], count, first, first + words, cells)
     return rows
 
 
