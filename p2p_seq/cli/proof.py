@@ -29,7 +29,15 @@ Verifier = Annotated[
 
 
 @app.command
-def info(file: File, /, *, json: Json = False) -> None:
+def info(
+    file: File,
+    /,
+    *,
+    elf: Annotated[
+        Path | None, Parameter(help="The program, where the proof is of a program's run.")
+    ] = None,
+    json: Json = False,
+) -> None:
     """Show what a proof file claims, its sizes and its security; nothing is verified.
 
     Example: p2pseq proof info block-12.proof
@@ -38,7 +46,7 @@ def info(file: File, /, *, json: Json = False) -> None:
 
     proof = read_proof(file)
     try:
-        statement = _statement(file, proof)
+        statement = _statement(file, proof) if elf is None else _run_statement(elf, proof)
         facts = _facts(proof, statement)
     except InvalidProof as error:
         raise refusal(file, error) from None
@@ -129,6 +137,17 @@ def _statement(file: Path, proof: "Proof") -> "Statement":
             Exit.USAGE,
         )
     return statement_of(proof, STATEMENTS)
+
+
+def _run_statement(elf: Path, proof: "Proof") -> "Statement":
+    """That of the program's runs. Raises OperatorError for a program that has none."""
+    from cython_core.stark.proof import statement_of
+    from cython_core.zkvm.statement import NAME, RunStatement
+    from p2p_seq.cli.vm import load_program, prepare_key
+
+    program = load_program(elf)
+    prepare_key(program)
+    return statement_of(proof, {NAME: RunStatement(program)})
 
 
 ADVICE = {

@@ -67,7 +67,7 @@ def run(elf: Elf, /, *, setting: Setting = DEFAULT) -> None:
     from cython_core.vm.machine import DEFAULT_LIMITS, Limits
     from cython_core.vm.run import execute
 
-    program = _load(elf)
+    program = load_program(elf)
     cycles = DEFAULT_LIMITS.cycles if setting.cycles is None else setting.cycles
     limits = Limits(cycles, setting.memory_pages)
     words, answers = setting.witness()
@@ -94,7 +94,7 @@ def trace(
     from cython_core.vm.operations import CLOCK_MAX
     from cython_core.vm.run import trace as rows_of
 
-    program = _load(elf)
+    program = load_program(elf)
     chosen = _range(print)
     if output is not None and chosen is not None:
         raise OperatorError(
@@ -136,11 +136,17 @@ def prove(
     from cython_core.vm.operations import CLOCK_MAX
     from cython_core.zkvm.proof import prove_run
 
-    program = _load(elf)
+    program = load_program(elf)
     context = _context(payee)
+    prepare_key(program)
     if threads < 1:
         raise OperatorError(
             f"--threads {threads} is too few", "a prover has at least one", "leave it out", 2
+        )
+    if not output.absolute().parent.is_dir():
+        # Told before the work, not after it.
+        raise OperatorError(
+            f"{output} cannot be written", "its folder is not there", "name another file", 2
         )
     limits = Limits(CLOCK_MAX if setting.cycles is None else setting.cycles, setting.memory_pages)
     words, answers = setting.witness()
@@ -176,11 +182,11 @@ def verify(
     """
     from cython_core.stark.errors import InvalidProof
     from cython_core.zkvm.proof import verify_run
-    from cython_core.zkvm.statement import RunStatement, run_proving_key
+    from cython_core.zkvm.statement import RunStatement
 
     name, check = chosen_verifier(verifier)
-    program, proof = _load(elf), read_proof(file)
-    _guarded(lambda: run_proving_key(program))
+    program, proof = load_program(elf), read_proof(file)
+    prepare_key(program)
     started = perf_counter()
     try:
         statement = verify_run(program, proof, check)
@@ -195,6 +201,18 @@ def verify(
     print(f"valid: {RunStatement(program).describe().summary}")
     _answer(facts, is_json=False)
     return Exit.OK
+
+
+def prepare_key(program: "Program") -> None:
+    """Derives the verification key. Raises OperatorError for a program that has none."""
+    from cython_core.zkvm.statement import run_proving_key
+
+    try:
+        run_proving_key(program)
+    except ValueError as error:
+        raise OperatorError(
+            "runs of this program cannot be proven", str(error), "link it elsewhere", Exit.USAGE
+        ) from None
 
 
 def _context(payee: str | None) -> bytes:
@@ -232,7 +250,8 @@ def _store(file: Path, encoded: bytes) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _load(file: Path) -> "Program":
+def load_program(file: Path) -> "Program":
+    """Raises OperatorError."""
     from cython_core.vm.elf import ELF_BYTES_MAX
     from cython_core.vm.program import load_elf
 
