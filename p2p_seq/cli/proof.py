@@ -127,15 +127,18 @@ def read_proof(file: Path) -> "Proof":
 def _statement(file: Path, proof: "Proof") -> "Statement":
     from cython_core.chips.statements import STATEMENTS
     from cython_core.stark.proof import statement_of
-    from cython_core.zkvm.statement import NAME
 
-    if proof.statement == NAME:
-        raise OperatorError(
-            f"{file} is a proof of a program's run",
-            "what it proves follows from the program, which is not in the file",
-            f"give the program too: p2pseq vm verify ELF {file}",
-            Exit.USAGE,
-        )
+    if proof.statement not in STATEMENTS:
+        # Only now: loading the machine's tables takes a moment.
+        from cython_core.zkvm.statement import NAME
+
+        if proof.statement == NAME:
+            raise OperatorError(
+                f"{file} is a proof of a program's run",
+                "what it proves follows from the program, which is not in the file",
+                f"give the program too: p2pseq vm verify ELF {file}",
+                Exit.USAGE,
+            )
     return statement_of(proof, STATEMENTS)
 
 
