@@ -3,6 +3,31 @@
 const uint32_t BLAKE3_IV[BLAKE3_HASH_WORDS] = {0x6a09e667u, 0xbb67ae85u, 0x3c6ef372u, 0xa54ff53au,
                                                0x510e527fu, 0x9b05688cu, 0x1f83d9abu, 0x5be0cd19u};
 
+#ifdef P2PSEQ_MACHINE
+
+#include "host.h"
+
+/* By the machine's instruction, for operands at any place. What is hashed often is written where
+ * the instruction reads it (host_keyed). */
+void blake3_keyed_block(const uint32_t key[BLAKE3_HASH_WORDS],
+                        const blake3_word block[BLAKE3_BLOCK_WORDS], uint32_t length,
+                        uint32_t out[BLAKE3_HASH_WORDS])
+{
+    static _Alignas(64) blake3_word line[BLAKE3_BLOCK_WORDS];
+    static _Alignas(64) blake3_word value[BLAKE3_HASH_WORDS];
+
+    if (length != BLAKE3_BLOCK_BYTES) {
+        __asm__ volatile(".word 0"); /* the instruction knows no other length */
+    }
+    hash_copy(line, block);
+    hash_copy(line + BLAKE3_HASH_WORDS, block + BLAKE3_HASH_WORDS);
+    hash_copy(value, key);
+    host_b3(value, line);
+    hash_copy(out, value);
+}
+
+#else
+
 #define ROTATE_RIGHT(word, bits) (((word) >> (bits)) | ((word) << (32 - (bits))))
 
 /* The quarter round G of the BLAKE3 paper, section 2.2. */
@@ -57,6 +82,8 @@ void blake3_keyed_block(const uint32_t key[BLAKE3_HASH_WORDS],
     out[6] = v6 ^ v14;
     out[7] = v7 ^ v15;
 }
+
+#endif
 
 int blake3_keyed_bytes(const uint32_t key[BLAKE3_HASH_WORDS], const uint8_t *message, size_t length,
                        uint8_t out[BLAKE3_HASH_BYTES])

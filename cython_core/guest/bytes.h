@@ -33,6 +33,22 @@ static inline void store_u64(uint8_t *bytes, uint64_t value)
     store_u32(bytes + 4, (uint32_t)value);
 }
 
+/* Little-endian and on a 4-byte border: what the machine reads without turning bytes. */
+typedef uint32_t native_word __attribute__((may_alias));
+
+static inline uint64_t load_native(const void *bytes)
+{
+    const native_word *words = bytes;
+    return (uint64_t)words[1] << 32 | words[0];
+}
+
+static inline void store_native(void *bytes, uint64_t value)
+{
+    native_word *words = bytes;
+    words[0] = (uint32_t)value;
+    words[1] = (uint32_t)(value >> 32);
+}
+
 static inline void bytes_copy(uint8_t *to, const uint8_t *from, size_t length)
 {
     for (size_t i = 0; i < length; i++) {

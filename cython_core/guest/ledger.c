@@ -7,9 +7,6 @@
 
 #include "bytes.h"
 
-/* PROTOCOL.md 7: 40 % settlement reserve, 40 % leader, 20 % insurance; rounding goes to the
- * reserve. */
-enum { LEADER_PERCENT = 40, INSURANCE_PERCENT = 20 };
 /* PROTOCOL.md 1: virtual bytes of a payout output; a withdrawal pays them at twice the last
  * rate. */
 enum { PAYOUT_OUTPUT_SIZE = 43 };
@@ -25,8 +22,8 @@ int account_load(const struct tree_slot *slot, struct account *account)
         account->nonce = 0;
         return 0;
     }
-    account->balance = load_u64(slot->new_value);
-    account->nonce = load_u64(slot->new_value + 8);
+    account->balance = load_native(slot->new_value);
+    account->nonce = load_native(slot->new_value + 8);
     return 1;
 }
 
@@ -39,8 +36,8 @@ void account_store(struct ledger_block *block, struct tree_slot *slot,
         block->totals.account_count--;
         return;
     }
-    store_u64(slot->new_value, account->balance);
-    store_u64(slot->new_value + 8, account->nonce);
+    store_native(slot->new_value, account->balance);
+    store_native(slot->new_value + 8, account->nonce);
 }
 
 /* A new account's first nonce is (epoch << 32) + transactions executed in the epoch before this
@@ -49,7 +46,8 @@ void account_store(struct ledger_block *block, struct tree_slot *slot,
  * one epoch. */
 static uint64_t first_nonce(const struct ledger_block *block)
 {
-    return (block->accumulator.epoch << 32) + block->accumulator.transaction_count;
+    return (block->accumulator.epoch << 32) + block->accumulator.transaction_count
+        + block->executed;
 }
 
 int account_credit(struct ledger_block *block, struct tree_slot *slot, uint64_t amount)
@@ -71,18 +69,27 @@ int account_credit(struct ledger_block *block, struct tree_slot *slot, uint64_t 
     return 1;
 }
 
-/* Splits a paid fee. `price` is the kind's fixed part; the rest beyond the output is a tip. */
-static void book_fee(struct ledger_block *block, uint64_t fee, uint64_t price, uint64_t output_fee)
+/* Books the fees of the block's transactions and returns the leader's share. What is offered above
+ * the price is the leader's. */
+static uint64_t book_fees(struct ledger_block *block)
 {
-    uint64_t leader = price * LEADER_PERCENT / 100;
-    uint64_t insurance = price * INSURANCE_PERCENT / 100;
-    block->totals.wrapped -= fee;
-    block->totals.fee_pool += price - leader - insurance + output_fee;
-    block->totals.insurance += insurance;
-    block->leader_share += leader + (fee - price - output_fee);
+    const struct ledger_constants *constants = block->constants;
+    struct totals *totals = &block->totals;
+    uint64_t transfers = block->paid_transfers;
+    uint64_t withdrawals = block->paid_withdrawals;
+    uint64_t fixed = transfers * constants->fee_transfer + withdrawals * constants->fee_withdraw;
+    uint64_t outputs = withdrawals * block->output_fee;
+    uint64_t leader = transfers * constants->transfer_shares.leader
+        + withdrawals * constants->withdraw_shares.leader;
+    uint64_t insurance = transfers * constants->transfer_shares.insurance
+        + withdrawals * constants->withdraw_shares.insurance;
+    totals->wrapped -= block->fees;
+    totals->fee_pool += fixed - leader - insurance + outputs;
+    totals->insurance += insurance;
+    return leader + (block->fees - fixed - outputs);
 }
 
-static int record_payout(struct ledger_block *block, const struct transaction *order,
+static int record_payout(struct ledger_block *block, const struct order *order,
                          uint64_t *payout_id)
 {
     uint8_t leaf[32];
@@ -120,7 +127,7 @@ static int record_payout(struct ledger_block *block, const struct transaction *o
     return LEDGER_OK;
 }
 
-static uint8_t withdraw_failure(const struct ledger_block *block, const struct transaction *order,
+static uint8_t withdraw_failure(const struct ledger_block *block, const struct order *order,
                                 uint64_t balance)
 {
     if (order->amount > balance) {
@@ -132,10 +139,9 @@ static uint8_t withdraw_failure(const struct ledger_block *block, const struct t
     return script_is_payable(order->script, order->script_length) ? RECEIPT_OK : FAILED_SCRIPT;
 }
 
-/* Takes what the sender's slot holds after fee and nonce were written, and moves the amount. */
-static int move_amount(struct ledger_block *block, const struct transaction *order,
-                       struct tree_slot *sender, struct account *account, uint8_t *code,
-                       uint64_t *payout_id)
+/* Takes what the sender's slot holds after fee and nonce, and moves the amount. */
+static int move_amount(struct ledger_block *block, const struct order *order,
+                       struct account *account, uint8_t *code, uint64_t *payout_id)
 {
     if (order->kind == TRANSACTION_WITHDRAW) {
         *code = withdraw_failure(block, order, account->balance);
@@ -145,16 +151,11 @@ static int move_amount(struct ledger_block *block, const struct transaction *ord
         }
         return LEDGER_OK;
     }
-    struct tree_slot *recipient = block->access->find(block->access->owner, LEAF_ACCOUNT,
-                                                      order->recipient);
-    if (recipient == NULL) {
-        return LEDGER_ACCESS;
-    }
     if (order->amount > account->balance) {
         *code = FAILED_BALANCE;
-    } else if (recipient != sender) {
+    } else if (order->recipient != order->sender) {
         /* To oneself nothing moves: crediting the slot would be lost when the sender is stored. */
-        if (account_credit(block, recipient, order->amount)) {
+        if (account_credit(block, order->recipient, order->amount)) {
             account->balance -= order->amount;
         } else {
             *code = FAILED_ACCOUNT_MIN;
@@ -163,24 +164,19 @@ static int move_amount(struct ledger_block *block, const struct transaction *ord
     return LEDGER_OK;
 }
 
-static int execute_transaction(struct ledger_block *block, const struct transaction *order,
-                               uint8_t *code, uint64_t *payout_id)
+int ledger_order(struct ledger_block *block, const struct order *order, uint8_t *code,
+                 uint64_t *payout_id)
 {
     struct account account;
-    const struct ledger_constants *constants = block->constants;
     int is_withdrawal = order->kind == TRANSACTION_WITHDRAW;
-    uint64_t price = is_withdrawal ? constants->fee_withdraw : constants->fee_transfer;
-    uint64_t output_fee = is_withdrawal ? block->output_fee : 0;
-    const struct ledger_access *access = block->access;
-    struct tree_slot *sender = access->find(access->owner, LEAF_ACCOUNT, order->sender);
-    if (sender == NULL) {
-        return LEDGER_ACCESS;
-    }
-    if (!account_load(sender, &account)) {
+    uint64_t price = is_withdrawal ? block->withdraw_price : block->constants->fee_transfer;
+    int error = LEDGER_OK;
+    *payout_id = 0;
+    if (!account_load(order->sender, &account)) {
         *code = DROPPED_NO_ACCOUNT;
     } else if (order->nonce != account.nonce) {
         *code = DROPPED_NONCE;
-    } else if (order->fee < price + output_fee) {
+    } else if (order->fee < price) {
         *code = DROPPED_PRICE;
     } else if (order->fee > account.balance) {
         *code = DROPPED_FEE;
@@ -188,29 +184,18 @@ static int execute_transaction(struct ledger_block *block, const struct transact
         *code = RECEIPT_OK;
         account.balance -= order->fee;
         account.nonce++;
-        book_fee(block, order->fee, price, output_fee);
-        int error = move_amount(block, order, sender, &account, code, payout_id);
-        if (error != LEDGER_OK) {
-            return error;
-        }
-        account_store(block, sender, &account);
+        block->fees += order->fee;
+        block->paid_transfers += (uint32_t)!is_withdrawal;
+        block->paid_withdrawals += (uint32_t)is_withdrawal;
+        error = move_amount(block, order, &account, code, payout_id);
+        account_store(block, order->sender, &account);
     }
-    return LEDGER_OK;
-}
-
-static int signature_is_right(const struct ledger_block *block, const struct transaction *order)
-{
-    uint8_t identity[32];
-    if (block->signatures == NULL) {
-        return 1;
-    }
-    ledger_transaction_id(block->constants, order, identity);
-    return block->signatures->verify(block->signatures->owner, order->sender, identity,
-                                     order->signature);
+    block->executed++;
+    return error;
 }
 
 static void write_receipt(uint8_t *receipt, uint32_t index, uint8_t code,
-                          const struct transaction *order, uint64_t payout_id)
+                          const struct order *order, uint64_t payout_id)
 {
     int is_dropped = code >= DROPPED_NO_ACCOUNT && code <= DROPPED_FEE;
     receipt[0] = code;
@@ -222,39 +207,68 @@ static void write_receipt(uint8_t *receipt, uint32_t index, uint8_t code,
     store_u64(receipt + 16, payout_id);
 }
 
+/* Finds the order's leaves and hashes it. Returns a ledger_error. */
+static int order_of(struct ledger_block *block, const struct transaction *parsed,
+                    struct order *order)
+{
+    const struct ledger_access *access = block->access;
+    blake3_word *line = block->line;
+    int is_transfer = parsed->kind == TRANSACTION_TRANSFER;
+    *order = (struct order){NULL,        NULL,           parsed->script, parsed->nonce,
+                            parsed->fee, parsed->amount, parsed->kind,   parsed->script_length};
+    order->sender = access->find_party(access->owner, LEAF_ACCOUNT, parsed->sender);
+    hash_clear(line);
+    order_head(line, parsed->kind, parsed->nonce, parsed->fee);
+    bytes_copy((uint8_t *)(line + 8), parsed->sender, 32);
+    host_b3(block->orders, line);
+    hash_clear(line);
+    if (is_transfer) {
+        order->recipient = access->find_party(access->owner, LEAF_ACCOUNT, parsed->recipient);
+        order_tail(line, 0, parsed->amount);
+        bytes_copy((uint8_t *)(line + 8), parsed->recipient, 32);
+    } else {
+        hash_clear(line + 8);
+        order_tail(line, parsed->script_length, parsed->amount);
+        bytes_copy((uint8_t *)line + ORDER_SCRIPT_OFFSET, parsed->script, SCRIPT_ROOM);
+    }
+    host_b3(block->orders, line);
+    return order->sender == NULL || (is_transfer && order->recipient == NULL) ? LEDGER_ACCESS
+                                                                              : LEDGER_OK;
+}
+
 static int execute_transactions(struct ledger_block *block, uint8_t *receipts)
 {
     const struct ledger_input *input = block->input;
     size_t position = 0;
     for (uint32_t i = 0; i < input->transaction_count; i++) {
-        struct transaction order;
-        uint8_t code = RECEIPT_OK;
-        uint64_t payout_id = 0;
+        struct transaction parsed;
+        struct order order;
+        uint8_t code;
+        uint64_t payout_id;
         uint32_t length = transaction_parse(input->transactions + position,
-                                            input->transactions_length - position, &order);
+                                            input->transactions_length - position, &parsed);
         if (length == 0) {
             return LEDGER_FORMAT;
         }
-        if (!signature_is_right(block, &order)) {
-            return LEDGER_SIGNATURE;
+        int error = order_of(block, &parsed, &order);
+        if (error == LEDGER_OK) {
+            error = ledger_order(block, &order, &code, &payout_id);
         }
-        int error = execute_transaction(block, &order, &code, &payout_id);
         if (error != LEDGER_OK) {
             return error;
         }
         if (receipts != NULL) {
             write_receipt(receipts + (size_t)RECEIPT_LENGTH * i, i, code, &order, payout_id);
         }
-        block->accumulator.transaction_count++;
         position += length;
     }
     return position == input->transactions_length ? LEDGER_OK : LEDGER_FORMAT;
 }
 
 /* Once per block; a leader without an account whose share is too small to open one gives it up. */
-static int book_leader_share(struct ledger_block *block)
+static int book_leader_share(struct ledger_block *block, uint64_t share)
 {
-    if (block->leader_share == 0) {
+    if (share == 0) {
         return LEDGER_OK;
     }
     struct tree_slot *slot = block->access->find(block->access->owner, LEAF_ACCOUNT,
@@ -262,10 +276,10 @@ static int book_leader_share(struct ledger_block *block)
     if (slot == NULL) {
         return LEDGER_ACCESS;
     }
-    if (account_credit(block, slot, block->leader_share)) {
-        block->totals.wrapped += block->leader_share;
+    if (account_credit(block, slot, share)) {
+        block->totals.wrapped += share;
     } else {
-        block->totals.fee_pool += block->leader_share;
+        block->totals.fee_pool += share;
     }
     return LEDGER_OK;
 }
@@ -279,7 +293,7 @@ static int charge_cycles(struct ledger_block *block)
     struct accumulator *accumulator = &block->accumulator;
     uint64_t cycles;
     uint64_t limit = constants->epoch_cycle_limit / constants->batches;
-    int error = ledger_static_cycles(constants, block->input, &cycles);
+    int error = ledger_price_block(constants, block->input, &cycles);
     if (error != LEDGER_OK) {
         return error;
     }
@@ -302,40 +316,54 @@ static int charge_cycles(struct ledger_block *block)
 }
 
 /* Before the first epoch there is no accumulator; only the record that opens an epoch makes one. */
-static int open_block(struct ledger_block *block, struct tree_slot *totals,
-                      struct tree_slot *pages[EPOCH_PAGES])
+static int load_block(struct ledger_block *block)
 {
-    if (!totals->new_present) {
+    if (!block->totals_slot->new_present) {
         return LEDGER_STATE;
     }
-    totals_load(&block->totals, totals->new_value);
-    block->leader_share = 0;
-    if (pages[0]->new_present) {
-        accumulator_load(&block->accumulator, pages[0]->new_value);
+    totals_load(&block->totals, block->totals_slot->new_value);
+    if (block->pages[0]->new_present) {
+        accumulator_load(&block->accumulator, block->pages[0]->new_value);
     } else {
-        bytes_zero((uint8_t *)&block->accumulator, sizeof block->accumulator);
+        block->accumulator = (struct accumulator){0};
         if (block->input->records_length == 0 || block->input->records[0] != RECORD_EPOCH) {
             return LEDGER_STATE;
         }
     }
-    bytes_copy(block->epoch_pre_root, pages[1]->new_value, 32);
-    bytes_copy(block->certificates, pages[1]->new_value + 32, 32);
-    bytes_copy(block->transactions_digest, pages[2]->new_value, 32);
-    bytes_copy(block->l1_inputs, pages[2]->new_value + 32, 32);
+    const blake3_word *first = (const blake3_word *)block->pages[1]->new_value;
+    const blake3_word *second = (const blake3_word *)block->pages[2]->new_value;
+    hash_copy(block->epoch_pre_root, first);
+    hash_copy(block->certificates, first + 8);
+    hash_copy(block->transactions_digest, second);
+    hash_copy(block->l1_inputs, second + 8);
     return LEDGER_OK;
 }
 
-static void close_block(const struct ledger_block *block, struct tree_slot *totals,
-                        struct tree_slot *pages[EPOCH_PAGES])
+static void store_block(const struct ledger_block *block)
 {
-    totals_store(&block->totals, totals->new_value);
-    accumulator_store(&block->accumulator, pages[0]->new_value);
-    bytes_copy(pages[1]->new_value, block->epoch_pre_root, 32);
-    bytes_copy(pages[1]->new_value + 32, block->certificates, 32);
-    bytes_copy(pages[2]->new_value, block->transactions_digest, 32);
-    bytes_copy(pages[2]->new_value + 32, block->l1_inputs, 32);
+    blake3_word *first = (blake3_word *)block->pages[1]->new_value;
+    blake3_word *second = (blake3_word *)block->pages[2]->new_value;
+    totals_store(&block->totals, block->totals_slot->new_value);
+    accumulator_store(&block->accumulator, block->pages[0]->new_value);
+    hash_copy(first, block->epoch_pre_root);
+    hash_copy(first + 8, block->certificates);
+    hash_copy(second, block->transactions_digest);
+    hash_copy(second + 8, block->l1_inputs);
     for (int i = 0; i < EPOCH_PAGES; i++) {
-        pages[i]->new_present = 1;
+        block->pages[i]->new_present = 1;
+    }
+}
+
+void chain_bytes(blake3_word *value, blake3_word *line, const uint8_t *bytes, size_t length)
+{
+    while (length != 0) {
+        size_t taken = length < BLAKE3_BLOCK_BYTES ? length : BLAKE3_BLOCK_BYTES;
+        hash_clear(line);
+        hash_clear(line + 8);
+        bytes_copy((uint8_t *)line, bytes, taken);
+        host_b3(value, line);
+        bytes += taken;
+        length -= taken;
     }
 }
 
@@ -343,80 +371,93 @@ static void close_block(const struct ledger_block *block, struct tree_slot *tota
 static void absorb_inputs(struct ledger_block *block)
 {
     const struct ledger_input *input = block->input;
-    struct sha256_stream stream;
-    uint8_t count[4];
-    uint8_t origin[44];
-    store_u32(count, input->transaction_count);
-    tagged_start(&stream, block->constants, TAG_BODY);
-    sha256_absorb(&stream, count, 4);
-    sha256_absorb(&stream, input->transactions, input->transactions_length);
-    sha256_finish(&stream, block->body_digest);
-    tagged_start(&stream, block->constants, TAG_TRANSACTIONS);
-    sha256_absorb(&stream, block->transactions_digest, 32);
-    sha256_absorb(&stream, block->body_digest, 32);
-    sha256_finish(&stream, block->transactions_digest);
-    store_u64(origin, input->context.origin_height);
-    bytes_copy(origin + 8, input->context.origin_hash, 32);
-    store_u32(origin + 40, (uint32_t)input->records_length);
-    tagged_start(&stream, block->constants, TAG_L1_INPUTS);
-    sha256_absorb(&stream, block->l1_inputs, 32);
-    sha256_absorb(&stream, origin, sizeof origin);
-    sha256_absorb(&stream, input->records, input->records_length);
-    sha256_finish(&stream, block->l1_inputs);
+    blake3_word *line = block->line;
+    hash_copy(line, block->orders);
+    hash_copy(line + 8, tag_words(block->constants, TAG_TRANSACTIONS));
+    host_b3(block->transactions_digest, line);
+    bytes_copy((uint8_t *)line, input->context.origin_hash, 32);
+    hash_copy(line + 8, tag_words(block->constants, TAG_L1_INPUTS));
+    host_b3(block->l1_inputs, line);
+    hash_clear(line);
+    hash_clear(line + 8);
+    store_native(line, input->context.origin_height);
+    line[2] = (uint32_t)input->records_length;
+    host_b3(block->l1_inputs, line);
+    chain_bytes(block->l1_inputs, line, input->records, input->records_length);
 }
 
-static int run_block(struct ledger_block *block, uint8_t *receipts)
+static int find_block(struct ledger_block *block)
 {
-    int error = ledger_apply_records(block);
+    block->totals_slot = find_numbered(block->access, LEAF_TOTALS, 0);
+    for (int i = 0; i < EPOCH_PAGES; i++) {
+        block->pages[i] = find_numbered(block->access, LEAF_EPOCH, (uint64_t)i);
+        if (block->pages[i] == NULL) {
+            return LEDGER_ACCESS;
+        }
+    }
+    return block->totals_slot == NULL ? LEDGER_ACCESS : LEDGER_OK;
+}
+
+int ledger_open(struct ledger_block *block, const struct ledger_constants *constants,
+                const struct ledger_access *access, const struct ledger_input *input)
+{
+    block->constants = constants;
+    block->access = access;
+    block->input = input;
+    block->fees = 0;
+    block->executed = 0;
+    block->paid_transfers = 0;
+    block->paid_withdrawals = 0;
+    int error = find_block(block);
+    if (error == LEDGER_OK) {
+        error = load_block(block);
+    }
+    if (error == LEDGER_OK) {
+        error = ledger_apply_records(block);
+    }
     if (error != LEDGER_OK) {
         return error;
     }
-    if (block->accumulator.epoch != block->input->context.epoch) {
+    if (block->accumulator.epoch != input->context.epoch) {
         return LEDGER_CONTEXT;
     }
-    error = charge_cycles(block);
+    block->output_fee = (2 * PAYOUT_OUTPUT_SIZE * block->totals.last_rate + 999) / 1000;
+    block->withdraw_price = constants->fee_withdraw + block->output_fee;
+    hash_copy(block->orders, tag_words(constants, TAG_BODY));
+    hash_clear(block->line);
+    hash_clear(block->line + 8);
+    block->line[0] = input->transaction_count;
+    host_b3(block->orders, block->line);
+    return charge_cycles(block);
+}
+
+int ledger_close(struct ledger_block *block)
+{
+    const struct totals *sums = &block->totals;
+    int error = book_leader_share(block, book_fees(block));
     if (error != LEDGER_OK) {
         return error;
     }
     block->accumulator.block_count++;
-    block->output_fee = (2 * PAYOUT_OUTPUT_SIZE * block->totals.last_rate + 999) / 1000;
-    error = execute_transactions(block, receipts);
-    if (error != LEDGER_OK) {
-        return error;
-    }
-    return book_leader_share(block);
-}
-
-int ledger_execute(struct ledger_block *block, const struct ledger_constants *constants,
-                   const struct ledger_access *access, const struct ledger_signatures *signatures,
-                   const struct ledger_input *input, uint8_t *receipts)
-{
-    struct tree_slot *pages[EPOCH_PAGES];
-    struct tree_slot *totals = find_numbered(access, LEAF_TOTALS, 0);
-    for (int i = 0; i < EPOCH_PAGES; i++) {
-        pages[i] = find_numbered(access, LEAF_EPOCH, (uint64_t)i);
-        if (pages[i] == NULL) {
-            return LEDGER_ACCESS;
-        }
-    }
-    if (totals == NULL) {
-        return LEDGER_ACCESS;
-    }
-    block->constants = constants;
-    block->access = access;
-    block->signatures = signatures;
-    block->input = input;
-    int error = open_block(block, totals, pages);
-    if (error == LEDGER_OK) {
-        error = run_block(block, receipts);
-    }
-    if (error != LEDGER_OK) {
-        return error;
-    }
+    block->accumulator.transaction_count += block->executed;
     absorb_inputs(block);
-    close_block(block, totals, pages);
-    const struct totals *sums = &block->totals;
+    store_block(block);
     return sums->wrapped + sums->pending + sums->fee_pool + sums->insurance == sums->vault
         ? LEDGER_OK
         : LEDGER_SUPPLY;
+}
+
+int ledger_execute(struct ledger_block *block, const struct ledger_constants *constants,
+                   const struct ledger_access *access, struct ledger_input *input,
+                   uint8_t *receipts)
+{
+    uint64_t cycles;
+    int error = ledger_static_cycles(constants, input, &cycles);
+    if (error == LEDGER_OK) {
+        error = ledger_open(block, constants, access, input);
+    }
+    if (error == LEDGER_OK) {
+        error = execute_transactions(block, receipts);
+    }
+    return error == LEDGER_OK ? ledger_close(block) : error;
 }

@@ -6,7 +6,21 @@
 void tagged_start(struct sha256_stream *stream, const struct ledger_constants *constants,
                   enum ledger_tag tag)
 {
-    sha256_start_tagged(stream, &constants->tags[tag]);
+    struct sha256_midstate midstate;
+    if (constants->is_prepared) {
+        sha256_start_tagged(stream, &constants->tags[tag]);
+        return;
+    }
+    sha256_tag(&midstate, constants->tag_hashes[tag]);
+    sha256_start_tagged(stream, &midstate);
+}
+
+void ledger_constants_prepare(struct ledger_constants *constants)
+{
+    for (int i = 0; i < TAG_COUNT; i++) {
+        sha256_tag(&constants->tags[i], constants->tag_hashes[i]);
+    }
+    constants->is_prepared = 1;
 }
 
 void ledger_transaction_id(const struct ledger_constants *constants,
@@ -19,15 +33,23 @@ void ledger_transaction_id(const struct ledger_constants *constants,
     sha256_finish(&stream, digest);
 }
 
+/* PROTOCOL.md 7: 40 % settlement reserve, 40 % leader, 20 % insurance; rounding goes to the
+ * reserve. */
+enum { LEADER_PERCENT = 40, INSURANCE_PERCENT = 20 };
+
+static struct fee_shares shares_of(uint64_t price)
+{
+    return (struct fee_shares){price * LEADER_PERCENT / 100, price * INSURANCE_PERCENT / 100};
+}
+
 static const uint64_t PARAMETER_LIMIT = 1ull << 50; /* above 21 M BTC and any cycle budget */
 
 int ledger_constants_read(struct ledger_constants *constants, const uint8_t *bytes)
 {
     const uint8_t *numbers = bytes + 32 + 32 * TAG_COUNT;
     bytes_copy(constants->chain_id, bytes, 32);
-    for (int i = 0; i < TAG_COUNT; i++) {
-        sha256_tag(&constants->tags[i], bytes + 32 + 32 * i);
-    }
+    bytes_copy(constants->tag_hashes[0], bytes + 32, 32 * TAG_COUNT);
+    constants->is_prepared = 0;
     for (int i = 0; i < 8; i++) {
         if (load_u64(numbers + 8 * i) > PARAMETER_LIMIT) {
             return LEDGER_FORMAT;
@@ -41,6 +63,8 @@ int ledger_constants_read(struct ledger_constants *constants, const uint8_t *byt
     constants->cycles_other = load_u64(numbers + 40);
     constants->epoch_cycle_limit = load_u64(numbers + 48);
     constants->batches = load_u64(numbers + 56);
+    constants->transfer_shares = shares_of(constants->fee_transfer);
+    constants->withdraw_shares = shares_of(constants->fee_withdraw);
     /* An account may not be created empty, and a payout may not be nothing. */
     return constants->account_min != 0 && constants->payout_min != 0 && constants->batches != 0
             && constants->cycles_other != 0
@@ -59,23 +83,12 @@ void ledger_context_read(struct ledger_context *context, const uint8_t *bytes)
     context->bytes = bytes;
 }
 
-int ledger_static_cycles(const struct ledger_constants *constants, const struct ledger_input *input,
-                         uint64_t *cycles)
+/* Cuts the bytes of transactions by their kinds. LEDGER_FORMAT when they do not add up. */
+static int count_withdrawals(const struct ledger_input *input, uint32_t *withdrawals)
 {
-    const uint8_t *next = input->records;
-    size_t left = input->records_length;
-    uint64_t total = constants->cycles_other; /* the block itself */
-    while (left != 0) {
-        size_t length = record_length(next[0]);
-        if (length == 0 || length > left) {
-            return LEDGER_FORMAT;
-        }
-        total += constants->cycles_other;
-        next += length;
-        left -= length;
-    }
-    next = input->transactions;
-    left = input->transactions_length;
+    const uint8_t *next = input->transactions;
+    size_t left = input->transactions_length;
+    *withdrawals = 0;
     for (uint32_t i = 0; i < input->transaction_count; i++) {
         if (left < TRANSACTION_MINIMUM) {
             return LEDGER_FORMAT;
@@ -85,12 +98,39 @@ int ledger_static_cycles(const struct ledger_constants *constants, const struct 
         if ((!is_transfer && next[1] != TRANSACTION_WITHDRAW) || left < length) {
             return LEDGER_FORMAT;
         }
-        total += is_transfer ? constants->cycles_transfer : constants->cycles_other;
+        *withdrawals += (uint32_t)!is_transfer;
         next += length;
         left -= length;
     }
-    *cycles = total;
     return left == 0 ? LEDGER_OK : LEDGER_FORMAT;
+}
+
+int ledger_price_block(const struct ledger_constants *constants, const struct ledger_input *input,
+                       uint64_t *cycles)
+{
+    const uint8_t *next = input->records;
+    size_t left = input->records_length;
+    uint64_t others = 1; /* the block itself */
+    while (left != 0) {
+        size_t length = record_length(next[0]);
+        if (length == 0 || length > left) {
+            return LEDGER_FORMAT;
+        }
+        others++;
+        next += length;
+        left -= length;
+    }
+    others += input->withdrawal_count;
+    *cycles = constants->cycles_other * others
+        + constants->cycles_transfer * (input->transaction_count - input->withdrawal_count);
+    return LEDGER_OK;
+}
+
+int ledger_static_cycles(const struct ledger_constants *constants, struct ledger_input *input,
+                         uint64_t *cycles)
+{
+    int error = count_withdrawals(input, &input->withdrawal_count);
+    return error == LEDGER_OK ? ledger_price_block(constants, input, cycles) : error;
 }
 
 static struct tree_slot *frontier_page(const struct ledger_access *access, uint8_t kind, int level)

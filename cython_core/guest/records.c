@@ -183,10 +183,10 @@ static int apply_epoch(struct ledger_block *block, const uint8_t *record)
     accumulator->transaction_count = 0;
     accumulator->block_count = 0;
     accumulator->first_payout_id = block->totals.next_payout_id;
-    bytes_copy(block->epoch_pre_root, block->input->pre_root, 32);
-    bytes_zero(block->certificates, 32);
-    bytes_zero(block->transactions_digest, 32);
-    bytes_zero(block->l1_inputs, 32);
+    hash_copy(block->epoch_pre_root, (const blake3_word *)(const void *)block->input->pre_root);
+    hash_clear(block->certificates);
+    hash_clear(block->transactions_digest);
+    hash_clear(block->l1_inputs);
     return LEDGER_OK;
 }
 

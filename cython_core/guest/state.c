@@ -14,10 +14,10 @@ void leaf_path(uint8_t kind, const uint8_t key[32], uint8_t path[32])
 
 struct tree_slot *find_numbered(const struct ledger_access *access, uint8_t kind, uint64_t number)
 {
-    uint8_t key[32];
-    bytes_zero(key, 24);
-    store_u64(key + 24, number);
-    return access->find(access->owner, kind, key);
+    native_word key[8] = {0};
+    uint8_t *bytes = (uint8_t *)key;
+    store_u64(bytes + 24, number);
+    return access->find(access->owner, kind, bytes);
 }
 
 static void load_words(const uint8_t value[LEAF_VALUE], uint64_t words[8])

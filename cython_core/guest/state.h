@@ -4,7 +4,8 @@
  * key). Values, big-endian (docs/ledger.md has the same table, p2p_seq/protocol/state.py the
  * Python twin):
  *
- *   ACCOUNT   key: x-only key     balance, nonce, tokens, bonded u64; 32 zeros
+ *   ACCOUNT   key: x-only key     balance, nonce, tokens, bonded u64, little-endian (each transfer
+ *                                 reads and writes them in the machine); 32 zeros
  *   TOTALS    key: 0              wrapped, pending, fee pool, insurance, vault, last rate,
  *                                 next payout id, account count: u64 each
  *   EPOCH     key: page number    0: epoch, cycles used, batch, cycles of the batch,
@@ -43,6 +44,9 @@ enum { LEAF_VALUE = 64, EPOCH_PAGES = 3, FRONTIER_LEVELS = 32 };
  * left). */
 struct ledger_access {
     struct tree_slot *(*find)(void *owner, uint8_t kind, const uint8_t key[32]);
+    /* The same for the two accounts of a transaction that is read from its bytes. A witness names
+     * them in the transaction itself, so they need no hint. */
+    struct tree_slot *(*find_party)(void *owner, uint8_t kind, const uint8_t key[32]);
     void *owner;
 };
 

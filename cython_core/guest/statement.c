@@ -6,6 +6,21 @@
 
 enum { CHUNK_START = 1, CHUNK_END = 2, ROOT = 8, ROUNDS = 7 };
 
+#ifdef P2PSEQ_MACHINE
+
+void statement_hash(const uint8_t message[128], uint8_t digest[32])
+{
+    static _Alignas(64) uint8_t blocks[128];
+    static _Alignas(64) blake3_word chain[BLAKE3_HASH_WORDS];
+    bytes_copy(blocks, message, 128);
+    hash_copy(chain, BLAKE3_IV);
+    HOST_B3(chain, blocks, CHUNK_START);
+    HOST_B3(chain, blocks + 64, CHUNK_END | ROOT);
+    hash_copy((blake3_word *)(void *)digest, chain);
+}
+
+#else
+
 static const uint8_t PERMUTATION[16] = {2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8};
 /* The four state words of each of the eight quarter rounds: columns, then diagonals. */
 static const uint8_t LANES[8][4] = {{0, 4, 8, 12}, {1, 5, 9, 13}, {2, 6, 10, 14}, {3, 7, 11, 15},
@@ -76,3 +91,5 @@ void statement_hash(const uint8_t message[128], uint8_t digest[32])
         digest[i] = (uint8_t)(chain[i / 4] >> (8 * (i % 4)));
     }
 }
+
+#endif

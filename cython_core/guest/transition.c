@@ -1,199 +1,408 @@
-/* Reads a witness, executes its blocks over its slots, recomputes both state roots from its
- * proof. */
+/* Reads a witness, executes its blocks over its slots, computes both state roots from its proof. */
 #include "transition.h"
 
 #include "bytes.h"
 
-/* The witness cut into its parts, and how far the hints have been used. */
-struct witness {
-    const uint8_t *claimed_root;
-    const uint8_t *constants;
-    const uint8_t *frame;
-    const uint8_t *proof;
-    const uint8_t *hints;
-    const uint8_t *slots;
-    const uint8_t *blocks;
-    size_t blocks_length;
-    size_t proof_length;
-    uint32_t is_last;
+/* The fixed parts of the witness, and how far the hints have been used. */
+struct run {
+    struct host *host;
+    struct transition_room *room;
+    struct leaf_room *leaves;
+    const blake3_word *constants;
+    const blake3_word *frame; /* NULL unless the batch is the last */
+    const blake3_word *hints;
     uint32_t slot_count;
     uint32_t block_count;
     uint32_t hint_count;
     uint32_t hints_used;
-    struct tree_slot *room;
+    uint32_t proof_words;
+    _Alignas(4) uint8_t claimed_root[32];
 };
 
-/* Takes `count` items of `size` bytes off the front; 0 when they are not there. 64-bit arithmetic,
- * because a count times a size may pass 32 bits on the guest. */
-static const uint8_t *take(const uint8_t **next, size_t *left, uint32_t count, uint32_t size)
+enum {
+    NAME_PRESENT = 1 << 8,
+    NAME_STEADY = 1 << 9,
+    NAME_RIGHT = 1 << 10,
+    NAME_WORDS_SHIFT = 16,
+    NAME_KNOWN = 0x1f07ff
+};
+
+/* Moves the next words of the witness to memory; NULL without room for them. */
+static const blake3_word *read_words(struct run *run, uint32_t count)
 {
-    const uint8_t *taken = *next;
-    uint64_t wanted = (uint64_t)count * size;
-    if (wanted > *left) {
+    struct transition_room *room = run->room;
+    blake3_word *taken = room->words + room->words_used;
+    if (count > room->word_capacity - room->words_used) {
         return NULL;
     }
-    *next += (size_t)wanted;
-    *left -= (size_t)wanted;
+    room->words_used += count;
+    for (uint32_t i = 0; i < count; i++) {
+        taken[i] = host_in(run->host);
+    }
     return taken;
 }
 
-static int witness_parse(struct witness *witness, const uint8_t *bytes, size_t length,
-                         uint32_t capacity)
+static int read_head(struct run *run)
 {
-    const uint8_t *next = bytes + WITNESS_HEAD;
-    if (length < WITNESS_HEAD || load_u32(bytes) != WITNESS_VERSION
-        || load_u32(bytes + 4) > WITNESS_IS_LAST || load_u32(bytes + 8) > capacity) {
+    struct host *host = run->host;
+    uint32_t version = host_in(host);
+    uint32_t flags = host_in(host);
+    run->slot_count = host_in(host);
+    run->block_count = host_in(host);
+    run->hint_count = host_in(host);
+    run->proof_words = host_in(host);
+    run->hints_used = 0;
+    host_hash(host, (blake3_word *)run->claimed_root);
+    if (version != WITNESS_VERSION || flags > WITNESS_IS_LAST || run->block_count == 0
+        || run->slot_count > run->room->capacity) {
         return LEDGER_WITNESS;
     }
-    size_t left = length - WITNESS_HEAD;
-    witness->is_last = load_u32(bytes + 4);
-    witness->slot_count = load_u32(bytes + 8);
-    witness->block_count = load_u32(bytes + 12);
-    witness->hint_count = load_u32(bytes + 16);
-    witness->proof_length = load_u32(bytes + 20);
-    witness->claimed_root = bytes + 24;
-    witness->constants = bytes + 56;
-    witness->frame = bytes + 56 + CONSTANTS_LENGTH;
-    witness->hints_used = 0;
-    witness->proof = take(&next, &left, (uint32_t)witness->proof_length, 1);
-    witness->hints = witness->proof ? take(&next, &left, witness->hint_count, 4) : NULL;
-    witness->slots = witness->hints ? take(&next, &left, witness->slot_count, WITNESS_SLOT) : NULL;
-    witness->blocks = next;
-    witness->blocks_length = left;
-    if (witness->slots == NULL || witness->block_count == 0
-        || (!witness->is_last && !bytes_are_zero(witness->frame, FRAME_LENGTH))) {
+    run->constants = read_words(run, CONSTANTS_WORDS);
+    run->frame = NULL;
+    if (run->constants != NULL && flags == WITNESS_IS_LAST) {
+        run->frame = read_words(run, FRAME_WORDS);
+    }
+    if (run->constants == NULL || (flags == WITNESS_IS_LAST && run->frame == NULL)) {
         return LEDGER_WITNESS;
     }
-    return LEDGER_OK;
+    run->hints = read_words(run, run->hint_count);
+    return run->hints == NULL ? LEDGER_WITNESS : LEDGER_OK;
 }
 
-static int witness_fill(struct witness *witness, struct tree_slot *room)
+/* Names and paths. */
+static int read_names(struct run *run)
 {
-    witness->room = room;
-    for (uint32_t i = 0; i < witness->slot_count; i++) {
-        const uint8_t *shown = witness->slots + (size_t)WITNESS_SLOT * i;
-        if (shown[1] > 1 || (shown[1] == 0 && !bytes_are_zero(shown + 34, LEAF_VALUE))) {
+    const struct hash_key path = key_load(TREE_KEY_PATH);
+    struct leaf_room *end = run->leaves + run->slot_count;
+    for (struct leaf_room *leaf = run->leaves; leaf != end; leaf++) {
+        uint32_t word = host_in(run->host);
+        uint32_t count = word >> NAME_WORDS_SHIFT;
+        uint32_t is_present = word >> 8 & 1;
+        leaf->kind = (uint8_t)word;
+        leaf->is_steady = (word & NAME_STEADY) != 0;
+        leaf->side = (word & NAME_RIGHT) >> 7;
+        leaf->slot.old_present = (uint8_t)is_present;
+        leaf->slot.new_present = (uint8_t)is_present;
+        leaf->value_words = (uint8_t)count;
+        if ((word & ~(uint32_t)NAME_KNOWN) != 0 || count > BLAKE3_BLOCK_WORDS
+            || (!is_present && (leaf->is_steady || count != 0))) {
             return LEDGER_WITNESS;
         }
-        leaf_path(shown[0], shown + 2, room[i].path);
-        room[i].old_present = shown[1];
-        room[i].new_present = shown[1];
-        bytes_copy(room[i].old_value, shown + 34, LEAF_VALUE);
-        bytes_copy(room[i].new_value, shown + 34, LEAF_VALUE);
+        leaf->name[0] = leaf->kind;
+        host_hash(run->host, leaf->name + BLAKE3_HASH_WORDS);
+        host_keyed(path, leaf->message, leaf->name);
     }
     return LEDGER_OK;
 }
 
-/* The hint says where; kind and key are compared, so a wrong hint can only stop the run. One
- * leaf has one slot, because tree_transition refuses two equal paths. */
+static inline void read_value(struct run *run, struct leaf_room *leaf)
+{
+    blake3_word *value = (blake3_word *)leaf->slot.new_value;
+    uint32_t count = leaf->value_words;
+    if (count == 4) { /* an account without tokens */
+        value[0] = host_in(run->host);
+        value[1] = host_in(run->host);
+        value[2] = host_in(run->host);
+        value[3] = host_in(run->host);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        value[i] = host_in(run->host);
+    }
+}
+
+/* Values, and their hashes in the messages of the leaves. */
+static void read_values(struct run *run)
+{
+    const struct hash_key key = key_load(TREE_KEY_VALUE);
+    struct leaf_room *end = run->leaves + run->slot_count;
+    for (struct leaf_room *leaf = run->leaves; leaf != end; leaf++) {
+        read_value(run, leaf);
+        if (leaf->is_steady) {
+            host_keyed(key, leaf->message + BLAKE3_HASH_WORDS,
+                       (const blake3_word *)leaf->slot.new_value);
+        }
+    }
+}
+
+/* Hashes of steady leaves as they are now, where the steady pass looks for them. */
+static void hash_old_leaves(struct run *run)
+{
+    const struct hash_key key = key_load(TREE_KEY_LEAF);
+    struct leaf_room *end = run->leaves + run->slot_count;
+    for (struct leaf_room *leaf = run->leaves; leaf != end; leaf++) {
+        if (leaf->is_steady) {
+            host_keyed(key, leaf->line + leaf->side, leaf->message);
+        }
+    }
+}
+
+/* What the general pass over a proof needs beside that: of all slots, as it sorts and splits
+ * all. */
+static void keep_old_values(struct run *run)
+{
+    for (uint32_t i = 0; i < run->slot_count; i++) {
+        struct leaf_room *leaf = &run->leaves[i];
+        const blake3_word *value = (const blake3_word *)leaf->slot.new_value;
+        blake3_word *kept = (blake3_word *)leaf->slot.old_value;
+        hash_copy((blake3_word *)leaf->slot.path, leaf->message);
+        hash_copy(kept, value);
+        hash_copy(kept + BLAKE3_HASH_WORDS, value + BLAKE3_HASH_WORDS);
+    }
+}
+
+static void hash_new_values(struct run *run)
+{
+    const struct hash_key key = key_load(TREE_KEY_VALUE);
+    struct leaf_room *end = run->leaves + run->slot_count;
+    for (struct leaf_room *leaf = run->leaves; leaf != end; leaf++) {
+        if (leaf->is_steady) {
+            host_keyed(key, leaf->message + BLAKE3_HASH_WORDS,
+                       (const blake3_word *)leaf->slot.new_value);
+        }
+    }
+}
+
+/* The hint says where; kind and key are compared, so a wrong hint can only stop the run. One leaf
+ * has one slot, because no pass over the tree takes two slots for the same leaf. */
 static struct tree_slot *witness_find(void *owner, uint8_t kind, const uint8_t key[32])
 {
-    struct witness *witness = owner;
-    if (witness->hints_used == witness->hint_count) {
+    struct run *run = owner;
+    if (run->hints_used == run->hint_count) {
         return NULL;
     }
-    uint32_t index = load_u32(witness->hints + 4 * (size_t)witness->hints_used);
-    if (index >= witness->slot_count) {
+    uint32_t index = run->hints[run->hints_used];
+    if (index >= run->slot_count) {
         return NULL;
     }
-    const uint8_t *shown = witness->slots + (size_t)WITNESS_SLOT * index;
-    if (shown[0] != kind || !bytes_equal(shown + 2, key, 32)) {
+    struct leaf_room *leaf = run->leaves + index;
+    if (leaf->kind != kind || !hash_is(leaf->name + BLAKE3_HASH_WORDS, key)) {
         return NULL;
     }
-    witness->hints_used++;
-    return witness->room + index;
+    run->hints_used++;
+    return &leaf->slot;
 }
 
-static int read_block(struct ledger_input *input, const uint8_t **next, size_t *left)
+static uint64_t read_number(struct host *host)
 {
-    const uint8_t *head = take(next, left, 1, WITNESS_BLOCK_HEAD);
-    if (head == NULL) {
-        return LEDGER_WITNESS;
-    }
-    ledger_context_read(&input->context, head);
-    input->records_length = load_u32(head + CONTEXT_LENGTH);
-    input->transactions_length = load_u32(head + CONTEXT_LENGTH + 4);
-    input->transaction_count = load_u32(head + CONTEXT_LENGTH + 8);
-    input->records = take(next, left, (uint32_t)input->records_length, 1);
-    if (input->records == NULL) {
-        return LEDGER_WITNESS;
-    }
-    input->transactions = take(next, left, (uint32_t)input->transactions_length, 1);
-    return input->transactions == NULL ? LEDGER_WITNESS : LEDGER_OK;
+    uint32_t low = host_in(host);
+    return (uint64_t)host_in(host) << 32 | low;
 }
 
-static void absorb_block(const struct ledger_constants *constants, const struct ledger_block *block,
-                         uint8_t digest[32])
+/* The script of a withdrawal, as its second block of 64 bytes. Padding that is not zero would be a
+ * second spelling of the same order. */
+static int read_script(struct run *run, struct order *order)
 {
+    uint8_t *block = run->room->script;
+    blake3_word *words = (blake3_word *)block;
+    for (int i = 0; i < 9; i++) {
+        words[ORDER_SCRIPT_OFFSET / 4 + i] = host_in(run->host);
+    }
+    order->script = block + ORDER_SCRIPT_OFFSET;
+    words[0] = order->script_length;
+    words[1] = (uint32_t)order->amount;
+    words[2] = (uint32_t)(order->amount >> 32);
+    size_t used = ORDER_SCRIPT_OFFSET + (size_t)order->script_length;
+    return bytes_are_zero(block + used, BLAKE3_BLOCK_BYTES - used);
+}
+
+static inline struct leaf_room *account_room(struct run *run, uint32_t index)
+{
+    struct leaf_room *leaf = run->leaves + index;
+    return index < run->slot_count && leaf->kind == LEAF_ACCOUNT ? leaf : NULL;
+}
+
+/* Reads, hashes and executes one order. A name's first half is not needed any more: the blocks of
+ * an order end with keys, so they are made where the keys stand. */
+static inline int run_order(struct run *run, struct ledger_block *block, uint32_t *withdrawals)
+{
+    struct host *host = run->host;
+    struct order order;
+    struct leaf_room *recipient = NULL;
+    uint8_t code;
+    uint64_t payout_id;
+    uint32_t head = host_in(host);
+    uint32_t second = host_in(host);
+    struct leaf_room *sender = account_room(run, head >> 1);
+    order.nonce = read_number(host);
+    order.fee = read_number(host);
+    order.amount = read_number(host);
+    if (!host_signature(host)) {
+        return LEDGER_SIGNATURE;
+    }
+    if (sender == NULL) {
+        return LEDGER_WITNESS;
+    }
+    order.sender = &sender->slot;
+    if ((head & 1) == 0) {
+        order.kind = TRANSACTION_TRANSFER;
+        recipient = account_room(run, second);
+        if (recipient == NULL) {
+            return LEDGER_WITNESS;
+        }
+        order.recipient = &recipient->slot;
+    } else {
+        order.kind = TRANSACTION_WITHDRAW;
+        order.script_length = (uint8_t)second;
+        if (second > SCRIPT_ROOM || !read_script(run, &order)) {
+            return LEDGER_FORMAT;
+        }
+        *withdrawals += 1;
+    }
+    order_head(sender->name, order.kind, order.nonce, order.fee);
+    host_b3(block->orders, sender->name);
+    if (recipient != NULL) {
+        order_tail(recipient->name, 0, order.amount);
+        host_b3(block->orders, recipient->name);
+    } else {
+        host_b3(block->orders, (const blake3_word *)run->room->script);
+    }
+    return ledger_order(block, &order, &code, &payout_id);
+}
+
+static int read_block(struct run *run, struct ledger_input *input)
+{
+    struct host *host = run->host;
+    blake3_word *context = run->room->context;
+    host_hash(host, context);
+    host_hash(host, context + 8);
+    host_hash(host, context + 16);
+    ledger_context_read(&input->context, (const uint8_t *)context);
+    uint32_t length = host_in(host);
+    uint32_t transfers = host_in(host);
+    input->withdrawal_count = host_in(host);
+    input->transaction_count = transfers + input->withdrawal_count;
+    input->records_length = length;
+    input->pre_root = run->claimed_root;
+    input->transactions = NULL;
+    input->transactions_length = 0;
+    input->records = (const uint8_t *)read_words(run, length / 4 + ((length & 3) != 0));
+    return input->records == NULL || input->transaction_count < transfers ? LEDGER_WITNESS
+                                                                          : LEDGER_OK;
+}
+
+static void absorb_block(struct run *run, struct ledger_block *block)
+{
+    struct transition_room *room = run->room;
     const struct ledger_input *input = block->input;
-    struct sha256_stream stream;
-    uint8_t length[4];
-    store_u32(length, (uint32_t)input->records_length);
-    tagged_start(&stream, constants, TAG_BATCH);
-    sha256_absorb(&stream, digest, 32);
-    sha256_absorb(&stream, input->context.bytes, CONTEXT_LENGTH);
-    sha256_absorb(&stream, block->body_digest, 32);
-    sha256_absorb(&stream, length, 4);
-    sha256_absorb(&stream, input->records, input->records_length);
-    sha256_finish(&stream, digest);
+    hash_copy(room->context + CONTEXT_WORDS, block->orders);
+    host_b3(room->inputs, room->context);
+    host_b3(room->inputs, room->context + BLAKE3_BLOCK_WORDS);
+    hash_clear(block->line);
+    hash_clear(block->line + BLAKE3_HASH_WORDS);
+    block->line[0] = (uint32_t)input->records_length;
+    host_b3(room->inputs, block->line);
+    chain_bytes(room->inputs, block->line, input->records, input->records_length);
 }
 
-/* Executes every block; `last` is left with the input of the last one. */
-static int run_blocks(const struct witness *witness, const struct ledger_constants *constants,
-                      const struct ledger_access *access,
-                      const struct ledger_signatures *signatures, struct ledger_input *last,
-                      uint8_t inputs_digest[32])
+static int run_block(struct run *run, const struct ledger_constants *constants,
+                     const struct ledger_access *access, struct ledger_input *input, int is_first)
 {
-    struct ledger_block block;
-    struct sha256_stream stream;
-    const uint8_t *next = witness->blocks;
-    size_t left = witness->blocks_length;
-    tagged_start(&stream, constants, TAG_BATCH);
-    sha256_absorb(&stream, witness->constants, CONSTANTS_LENGTH);
-    sha256_finish(&stream, inputs_digest);
-    for (uint32_t i = 0; i < witness->block_count; i++) {
-        int error = read_block(last, &next, &left);
-        if (error != LEDGER_OK) {
-            return error;
-        }
-        last->pre_root = witness->claimed_root;
-        error = ledger_execute(&block, constants, access, signatures, last, NULL);
-        if (error != LEDGER_OK) {
-            return error;
-        }
-        /* Exactly the first block opens a batch: a run is one whole batch or its beginning. This
-         * also keeps an epoch's opening, whose root before is the claimed one, at the front. */
-        if (block.opened_batch != (i == 0)) {
-            return LEDGER_BATCH;
-        }
-        absorb_block(constants, &block, inputs_digest);
+    struct ledger_block *block = &run->room->block;
+    uint32_t words_used = run->room->words_used;
+    uint32_t withdrawals = 0;
+    int error = read_block(run, input);
+    if (error == LEDGER_OK) {
+        error = ledger_open(block, constants, access, input);
     }
-    return left == 0 ? LEDGER_OK : LEDGER_WITNESS;
+    if (error != LEDGER_OK) {
+        return error;
+    }
+    /* Exactly the first block opens a batch: a run is one whole batch or its beginning. This also
+     * keeps an epoch's opening, whose root before is the claimed one, at the front. */
+    if (block->opened_batch != is_first) {
+        return LEDGER_BATCH;
+    }
+    for (uint32_t left = input->transaction_count; left != 0; left--) {
+        error = run_order(run, block, &withdrawals);
+        if (error != LEDGER_OK || !host_is_running(run->host)) {
+            return error == LEDGER_OK ? LEDGER_WITNESS : error;
+        }
+    }
+    if (withdrawals != input->withdrawal_count) {
+        return LEDGER_FORMAT;
+    }
+    error = ledger_close(block);
+    absorb_block(run, block);
+    run->room->words_used = words_used;
+    return error;
 }
 
-static int finish_outputs(const struct witness *witness, const struct ledger_constants *constants,
+static int run_blocks(struct run *run, const struct ledger_constants *constants,
+                      const struct ledger_access *access, struct ledger_input *last)
+{
+    blake3_word *inputs = run->room->inputs;
+    hash_copy(inputs, tag_words(constants, TAG_BATCH));
+    for (uint32_t i = 0; i < CONSTANTS_WORDS; i += BLAKE3_BLOCK_WORDS) {
+        host_b3(inputs, run->constants + i);
+    }
+    for (uint32_t i = 0; i < run->block_count; i++) {
+        int error = run_block(run, constants, access, last, i == 0);
+        if (error != LEDGER_OK || !host_is_running(run->host)) {
+            return error == LEDGER_OK ? LEDGER_WITNESS : error;
+        }
+    }
+    return LEDGER_OK;
+}
+
+static int fold_steady(void *owner, uint32_t low, uint32_t high, uint32_t *before, uint32_t *after)
+{
+    struct run *run = owner;
+    struct transition_room *room = run->room;
+    int kind = steady_fold(run->host, &room->steady, run->leaves, low, high, room->before,
+                           room->after);
+    hash_copy(before, room->before);
+    hash_copy(after, room->after);
+    return kind;
+}
+
+/* Both roots. */
+static int run_tree(struct run *run, struct transition_result *result)
+{
+    struct transition_room *room = run->room;
+    const struct tree_steady steady = {fold_steady, run};
+    hash_new_values(run);
+    if (run->proof_words == 0) {
+        int kind = steady_fold(run->host, &room->steady, run->leaves, 0, run->slot_count,
+                               room->before, room->after);
+        hash_copy((blake3_word *)result->pre_root, room->before);
+        hash_copy((blake3_word *)result->post_root, room->after);
+        return kind < 0 ? LEDGER_WITNESS : LEDGER_OK;
+    }
+    const blake3_word *proof = read_words(run, run->proof_words);
+    if (proof == NULL || run->slot_count == 0) {
+        return LEDGER_WITNESS;
+    }
+    int status = tree_transition_steady(&run->leaves->slot, sizeof *run->leaves, run->slot_count,
+                                        (const uint8_t *)proof, 4 * (size_t)run->proof_words,
+                                        &steady, result->pre_root, result->post_root);
+    return status == TREE_OK ? LEDGER_OK : LEDGER_WITNESS;
+}
+
+static int finish_outputs(const struct run *run, const struct ledger_constants *constants,
                           const struct ledger_access *access, const struct ledger_input *last,
                           struct transition_result *result)
 {
     uint8_t words[384];
+    const uint8_t *bytes = (const uint8_t *)run->frame;
+    if (bytes == NULL) {
+        bytes_zero(result->outputs_digest, 32);
+        return LEDGER_OK;
+    }
     struct ledger_frame frame = {
-        .program = witness->frame,
-        .signing_set = witness->frame + 32,
-        .next_set = witness->frame + 64,
+        .program = bytes,
+        .signing_set = bytes + 32,
+        .next_set = bytes + 64,
         .origin_height = last->context.origin_height,
         .origin_time = last->context.origin_time,
     };
-    bytes_zero(result->outputs_digest, 32);
-    if (!witness->is_last) {
-        return LEDGER_OK;
-    }
     return ledger_outputs_digest(constants, access, &frame, result->post_root, words,
                                  result->outputs_digest);
 }
 
 static void finish_statement(struct transition_result *result)
 {
-    uint8_t message[128];
+    _Alignas(4) uint8_t message[128];
     bytes_copy(message, result->pre_root, 32);
     bytes_copy(message + 32, result->post_root, 32);
     bytes_copy(message + 64, result->inputs_digest, 32);
@@ -201,36 +410,40 @@ static void finish_statement(struct transition_result *result)
     statement_hash(message, result->statement);
 }
 
-int transition(const uint8_t *bytes, size_t length, struct tree_slot *room, uint32_t capacity,
-               const struct ledger_signatures *signatures, struct transition_result *result)
+int transition(struct host *host, struct transition_room *room, struct transition_result *result)
 {
-    struct witness witness;
+    struct run run = {.host = host, .room = room, .leaves = room->leaves};
     struct ledger_constants constants;
     struct ledger_input last;
-    struct ledger_access access = {witness_find, &witness};
-    int error = witness_parse(&witness, bytes, length, capacity);
+    struct ledger_access access = {witness_find, witness_find, &run};
+    int error = read_head(&run);
     if (error == LEDGER_OK) {
-        error = ledger_constants_read(&constants, witness.constants);
+        error = ledger_constants_read(&constants, (const uint8_t *)run.constants);
     }
     if (error == LEDGER_OK) {
-        error = witness_fill(&witness, room);
-    }
-    if (error == LEDGER_OK) {
-        error = run_blocks(&witness, &constants, &access, signatures, &last, result->inputs_digest);
+        error = read_names(&run);
     }
     if (error != LEDGER_OK) {
         return error;
     }
-    if (tree_transition(room, witness.slot_count, witness.proof, witness.proof_length,
-                        result->pre_root, result->post_root)
-        != TREE_OK) {
-        return LEDGER_WITNESS;
+    read_values(&run);
+    hash_old_leaves(&run);
+    if (run.proof_words != 0) {
+        keep_old_values(&run);
     }
-    if (!bytes_equal(result->pre_root, witness.claimed_root, 32)) {
+    error = run_blocks(&run, &constants, &access, &last);
+    if (error == LEDGER_OK) {
+        error = run_tree(&run, result);
+    }
+    if (error != LEDGER_OK) {
+        return error;
+    }
+    if (!bytes_equal(result->pre_root, run.claimed_root, 32)) {
         return LEDGER_ROOT;
     }
-    error = finish_outputs(&witness, &constants, &access, &last, result);
-    if (error == LEDGER_OK && witness.hints_used != witness.hint_count) {
+    hash_copy((blake3_word *)result->inputs_digest, room->inputs);
+    error = finish_outputs(&run, &constants, &access, &last, result);
+    if (error == LEDGER_OK && (run.hints_used != run.hint_count || !host_is_finished(host))) {
         error = LEDGER_WITNESS;
     }
     if (error == LEDGER_OK) {

@@ -34,7 +34,9 @@ struct frame {
 };
 
 struct pass {
-    const struct tree_slot *slots;
+    const uint8_t *slots;
+    size_t stride;
+    const struct tree_steady *steady;
     const uint8_t *proof;
     size_t remaining;
     /* The position: its depth (open frames), the slots below it, where its hashes go. */
@@ -42,6 +44,11 @@ struct pass {
     uint32_t *before, *after;
     struct frame frames[TREE_PATH_BITS];
 };
+
+static const struct tree_slot *slot_at(const struct pass *pass, uint32_t index)
+{
+    return (const struct tree_slot *)(const void *)(pass->slots + pass->stride * index);
+}
 
 /* A leaf that the witness shows and that is none of the slots. */
 struct other_leaf {
@@ -182,11 +189,11 @@ static uint8_t place_leaves(const struct pass *pass, const struct other_leaf *ot
         const uint8_t *path;
         const struct tree_slot *slot = NULL;
 
-        while (index < pass->high && !pass->slots[index].new_present) {
+        while (index < pass->high && !slot_at(pass, index)->new_present) {
             index++;
         }
         if (index < pass->high) {
-            slot = &pass->slots[index];
+            slot = slot_at(pass, index);
         }
         if (other != NULL &&
             (slot == NULL || is_ascending((const uint8_t *)other->path, slot->path))) {
@@ -267,7 +274,7 @@ static uint32_t count_existing(const struct pass *pass, const struct tree_slot *
 
     *changed = 0;
     for (index = pass->low; index < pass->high; index++) {
-        const struct tree_slot *slot = &pass->slots[index];
+        const struct tree_slot *slot = slot_at(pass, index);
 
         if (slot->old_present) {
             *existing = slot;
@@ -326,7 +333,7 @@ static int is_at_position(const struct pass *pass, const uint8_t *path)
     uint32_t index;
 
     for (index = pass->low; index < pass->high; index++) {
-        uint32_t shared = common_prefix(path, pass->slots[index].path);
+        uint32_t shared = common_prefix(path, slot_at(pass, index)->path);
 
         if (shared < pass->depth || shared == TREE_PATH_BITS) {
             return 0;
@@ -336,7 +343,7 @@ static int is_at_position(const struct pass *pass, const uint8_t *path)
         /* No slot here, so all slots of the parent are on its other side. */
         const struct frame *parent = &pass->frames[pass->depth - 1];
 
-        return common_prefix(path, pass->slots[parent->low].path) == pass->depth - 1;
+        return common_prefix(path, slot_at(pass, parent->low)->path) == pass->depth - 1;
     }
     return 1;
 }
@@ -402,13 +409,13 @@ static uint32_t first_right(const struct pass *pass)
 {
     uint32_t low = pass->low, high = pass->high;
 
-    if (!path_bit(pass->slots[high - 1].path, pass->depth)) {
+    if (!path_bit(slot_at(pass, high - 1)->path, pass->depth)) {
         return high;
     }
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
 
-        if (path_bit(pass->slots[middle].path, pass->depth)) {
+        if (path_bit(slot_at(pass, middle)->path, pass->depth)) {
             high = middle;
         } else {
             low = middle + 1;
@@ -488,6 +495,24 @@ static int close_frame(struct pass *pass, struct subtree *subtree)
     return join_after(frame, &right, pass->after, subtree);
 }
 
+static int read_steady(struct pass *pass, struct subtree *subtree)
+{
+    int kind;
+
+    if (pass->steady == NULL || pass->low == pass->high) {
+        return TREE_ITEM_INVALID;
+    }
+    kind = pass->steady->fold(pass->steady->owner, pass->low, pass->high, pass->before,
+                              pass->after);
+    if (kind != TREE_STEADY_LEAF && kind != TREE_STEADY_NODE) {
+        return TREE_ITEM_INVALID;
+    }
+    subtree->before = kind == TREE_STEADY_LEAF ? KIND_LEAF : KIND_INNER;
+    subtree->after = subtree->before;
+    subtree->changed = 1;
+    return TREE_OK;
+}
+
 static int read_position(struct pass *pass, uint32_t item, struct subtree *subtree)
 {
     switch (item) {
@@ -500,6 +525,8 @@ static int read_position(struct pass *pass, uint32_t item, struct subtree *subtr
     case TREE_ITEM_OPAQUE:
     case TREE_ITEM_OPENED:
         return read_sibling(pass, item, subtree);
+    case TREE_ITEM_STEADY:
+        return read_steady(pass, subtree);
     default:
         return TREE_ITEM_INVALID;
     }
@@ -544,18 +571,20 @@ static int ascend(struct pass *pass, uint32_t *root_before, uint32_t *root_after
     return 0;
 }
 
-static int check_slots(const struct tree_slot *slots, uint32_t count)
+static int check_slots(const struct pass *pass, uint32_t count)
 {
     uint32_t index;
 
-    if (((uintptr_t)slots & 3) != 0) {
+    if (((uintptr_t)pass->slots & 3) != 0 || (pass->stride & 3) != 0) {
         return TREE_UNALIGNED;
     }
     for (index = 0; index < count; index++) {
-        if (slots[index].old_present > 1 || slots[index].new_present > 1) {
+        const struct tree_slot *slot = slot_at(pass, index);
+
+        if (slot->old_present > 1 || slot->new_present > 1) {
             return TREE_SLOT_FLAG;
         }
-        if (index > 0 && !is_ascending(slots[index - 1].path, slots[index].path)) {
+        if (index > 0 && !is_ascending(slot_at(pass, index - 1)->path, slot->path)) {
             return TREE_SLOTS_UNSORTED;
         }
     }
@@ -581,18 +610,30 @@ int tree_transition(const struct tree_slot *slots, uint32_t count, const uint8_t
                     size_t proof_length, uint8_t pre_root[TREE_HASH_BYTES],
                     uint8_t post_root[TREE_HASH_BYTES])
 {
+    return tree_transition_steady(slots, sizeof *slots, count, proof, proof_length, NULL, pre_root,
+                                  post_root);
+}
+
+int tree_transition_steady(const struct tree_slot *slots, size_t stride, uint32_t count,
+                           const uint8_t *proof, size_t proof_length,
+                           const struct tree_steady *steady, uint8_t pre_root[TREE_HASH_BYTES],
+                           uint8_t post_root[TREE_HASH_BYTES])
+{
     struct pass pass;
     struct subtree subtree;
     uint32_t before[HASH_WORDS], after[HASH_WORDS];
-    int status = check_slots(slots, count);
+    int status;
 
+    pass.slots = (const uint8_t *)slots;
+    pass.stride = stride;
+    pass.steady = steady;
+    status = check_slots(&pass, count);
     if (status != TREE_OK) {
         return status;
     }
     if (((uintptr_t)proof & 3) != 0) {
         return TREE_UNALIGNED;
     }
-    pass.slots = slots;
     pass.proof = proof;
     pass.remaining = proof_length;
     pass.depth = 0;

@@ -23,6 +23,7 @@
  *   word 3  INNER    -                  a node with slots below: both children follow, left first
  *   word 4  OPAQUE   hash               no slot here; anything but empty
  *   word 5  OPENED   left, right        no slot here; a node
+ *   word 6  STEADY   -                  slots that all were and stay; hashed by somebody else
  *
  * Why a prover cannot cheat. Assume that nobody finds a collision of keyed BLAKE3 and that pre_root
  * is the root of a well-formed tree (the caller compares it with the root it knows; post_root of a
@@ -65,6 +66,7 @@ enum tree_item {
     TREE_ITEM_INNER = 3,
     TREE_ITEM_OPAQUE = 4,
     TREE_ITEM_OPENED = 5,
+    TREE_ITEM_STEADY = 6,
 };
 
 enum tree_status {
@@ -96,9 +98,9 @@ enum tree_status {
  * words.
  */
 struct tree_slot {
-    _Alignas(4) uint8_t path[TREE_PATH_BYTES];
+    _Alignas(4) uint8_t new_value[TREE_VALUE_BYTES];
     uint8_t old_value[TREE_VALUE_BYTES];
-    uint8_t new_value[TREE_VALUE_BYTES];
+    uint8_t path[TREE_PATH_BYTES];
     uint8_t old_present;
     uint8_t new_present;
 };
@@ -120,5 +122,23 @@ void tree_path(const uint8_t name[64], uint8_t path[TREE_PATH_BYTES]);
 int tree_transition(const struct tree_slot *slots, uint32_t count, const uint8_t *proof,
                     size_t proof_length, uint8_t pre_root[TREE_HASH_BYTES],
                     uint8_t post_root[TREE_HASH_BYTES]);
+
+/*
+ * Who answers for STEADY items: `fold` gives both hashes of the subtree over slots [low, high) and
+ * returns what it is, or -1. It must make sure of what steady.h says; then the argument above holds
+ * with the subtree in the place of an item. NULL when there are none.
+ */
+enum { TREE_STEADY_LEAF = 1, TREE_STEADY_NODE = 2 };
+
+struct tree_steady {
+    int (*fold)(void *owner, uint32_t low, uint32_t high, uint32_t *before, uint32_t *after);
+    void *owner;
+};
+
+/* The same over slots that lie `stride` bytes apart, with STEADY items. */
+int tree_transition_steady(const struct tree_slot *slots, size_t stride, uint32_t count,
+                           const uint8_t *proof, size_t proof_length,
+                           const struct tree_steady *steady, uint8_t pre_root[TREE_HASH_BYTES],
+                           uint8_t post_root[TREE_HASH_BYTES]);
 
 #endif

@@ -9,8 +9,8 @@ below trusts them. One thread at a time may use a tree.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
 
 import os
 
@@ -44,6 +44,10 @@ class MalformedTransaction(ValueError):
         self.offset = offset
 
 
+cdef extern from "<stdlib.h>" nogil:
+    void *aligned_alloc(size_t alignment, size_t size)
+
+
 cdef const uint8_t *view(bytes source):
     return <const uint8_t *>PyBytes_AS_STRING(source)
 
@@ -66,6 +70,7 @@ cdef int read_constants(ledger_constants *constants, bytes encoded) except -1:
         raise ValueError(f"constants have {CONSTANTS_LENGTH} bytes, not {len(encoded)}")
     if ledger_constants_read(constants, view(encoded)) != LEDGER_OK:
         raise ValueError("constants that make no sense")
+    ledger_constants_prepare(constants)
     return 0
 
 
@@ -192,13 +197,14 @@ cdef class NativeLedger:
         receipt_bytes = writable(receipts)
         block.pre_root = view(pre_root)
         access.find = overlay_find
+        access.find_party = overlay_find_party
         access.owner = &self._touched
         overlay_clear(&self._touched)
         if overlay_reserve(&self._touched, overlay_leaves_of(block.records_length, count), 0) != 0:
             raise MemoryError("touched leaves")
         self.tree.acquire()
         with nogil:
-            error = ledger_execute(&room, &self._constants, &access, NULL, &block, receipt_bytes)
+            error = ledger_execute(&room, &self._constants, &access, &block, receipt_bytes)
         self.tree.release()
         if error != LEDGER_OK:
             raise LedgerFault(error)
@@ -265,6 +271,7 @@ cdef class NativeLedger:
         cdef bytes words = new_bytes(384)
         cdef bytes root = self._root()
         access.find = overlay_find
+        access.find_party = overlay_find_party
         access.owner = &self._touched
         overlay_clear(&self._touched)
         if overlay_reserve(&self._touched, overlay_leaves_of(0, 0), 0) != 0:
@@ -320,13 +327,14 @@ cdef class BatchRecorder:
         fill_input(&block, context, records, transactions, count)
         block.pre_root = view(self._pre_root)
         access.find = overlay_find
+        access.find_party = overlay_find_party
         access.owner = &self._touched
         if overlay_reserve(&self._touched, overlay_leaves_of(block.records_length, count),
                            overlay_accesses_of(block.records_length, count)) != 0:
             raise MemoryError("touched leaves")
         self._tree.acquire()
         with nogil:
-            error = ledger_execute(&room, &self._constants, &access, NULL, &block, NULL)
+            error = ledger_execute(&room, &self._constants, &access, &block, NULL)
         self._tree.release()
         if error != LEDGER_OK:
             raise LedgerFault(error)
@@ -336,6 +344,7 @@ cdef class BatchRecorder:
         """Record what the outputs of the epoch read; after the last block of its last batch."""
         cdef ledger_access access
         access.find = overlay_find
+        access.find_party = overlay_find_party
         access.owner = &self._touched
         if overlay_reserve(&self._touched, overlay_leaves_of(0, 0), overlay_accesses_of(0, 0)) != 0:
             raise MemoryError("touched leaves")
@@ -362,26 +371,9 @@ cdef class BatchRecorder:
         return found
 
     def hints(self):
-        """Index into `leaves()` of every access, in order."""
+        """Index into `leaves()` of every access, in order; those of orders name theirs."""
         cdef size_t i
         return [self._touched.hints[i] for i in range(self._touched.hint_count)]
-
-
-cdef struct signature_answers:
-    const uint8_t *answers
-    size_t count
-    size_t used
-
-
-cdef int answer_signature(void *owner, const uint8_t *key, const uint8_t *message,
-                          const uint8_t *signature) noexcept nogil:
-    cdef signature_answers *host = <signature_answers *>owner
-    if host.answers == NULL:
-        return 1
-    if host.used == host.count:
-        return 0
-    host.used += 1
-    return host.answers[host.used - 1] != 0
 
 
 cdef class TransitionResult:
@@ -400,28 +392,39 @@ def run_transition(bytes witness not None, bytes answers=None):
     the SIG rows of the machine. None stands for "all were checked before". Raises LedgerFault.
     """
     cdef transition_result raw
-    cdef ledger_signatures signatures
-    cdef signature_answers host
+    cdef host source
+    cdef transition_room *room
     cdef TransitionResult outcome = TransitionResult.__new__(TransitionResult)
-    cdef const uint8_t *witness_bytes = view(witness)
-    cdef Py_ssize_t length = len(witness)
-    cdef uint32_t capacity = <uint32_t>min(length // 98, 2 ** 26)
-    cdef tree_slot *room = <tree_slot *>malloc(<size_t>(capacity + 1) * sizeof(tree_slot))
+    cdef uint32_t words = <uint32_t>(len(witness) // 4)
+    # A name has 9 words, so there are no more slots.
+    cdef uint32_t capacity = words // 9
+    cdef uint8_t *memory
+    cdef size_t leaves = (<size_t>capacity + 1) * sizeof(leaf_room)
+    cdef size_t total = sizeof(transition_room) + leaves + 64 * (<size_t>words // 16 + 1)
     cdef int error
-    if room == NULL:
-        raise MemoryError("slots of a witness")
-    host.answers = view(answers) if answers is not None else NULL
-    host.count = len(answers) if answers is not None else 0
-    host.used = 0
-    signatures.verify = answer_signature
-    signatures.owner = &host
+    if len(witness) % 4:
+        raise LedgerFault(9)
+    memory = <uint8_t *>aligned_alloc(64, total)
+    if memory == NULL:
+        raise MemoryError("room of a witness")
+    memset(memory, 0, total)
+    room = <transition_room *>memory
+    room.leaves = <leaf_room *>(memory + sizeof(transition_room))
+    room.words = <blake3_word *>(memory + sizeof(transition_room) + leaves)
+    room.capacity = capacity
+    room.word_capacity = words
+    source.words = view(witness)
+    source.count = words
+    source.used = 0
+    source.answers = view(answers) if answers is not None else NULL
+    source.answer_count = len(answers) if answers is not None else 0
+    source.answers_used = 0
+    source.is_exhausted = 0
     with nogil:
-        error = transition(witness_bytes, <size_t>length, room, capacity, &signatures, &raw)
-    free(room)
+        error = transition(&source, room, &raw)
+    free(memory)
     if error != LEDGER_OK:
         raise LedgerFault(error)
-    if host.used != host.count:
-        raise ValueError(f"{host.count} answers for {host.used} signatures")
     outcome.statement = raw.statement[:32]
     outcome.pre_root = raw.pre_root[:32]
     outcome.post_root = raw.post_root[:32]

@@ -158,7 +158,7 @@ static void record_hint(struct overlay *overlay, size_t index)
     }
 }
 
-static struct tree_slot *add_slot(struct overlay *overlay, uint8_t kind, const uint8_t key[32])
+static size_t add_slot(struct overlay *overlay, uint8_t kind, const uint8_t key[32])
 {
     size_t index = overlay->count++;
     uint8_t *name = overlay->names + LEAF_NAME * index;
@@ -172,32 +172,48 @@ static struct tree_slot *add_slot(struct overlay *overlay, uint8_t kind, const u
     }
     slot->new_present = slot->old_present;
     memcpy(slot->new_value, slot->old_value, LEAF_VALUE);
-    return slot;
+    return index;
 }
 
-struct tree_slot *overlay_find(void *owner, uint8_t kind, const uint8_t key[32])
+/* The slot's index, or the number of slots when there is no room for another one. */
+static size_t find_index(struct overlay *overlay, uint8_t kind, const uint8_t key[32])
 {
-    struct overlay *overlay = owner;
     size_t mask = overlay->table_size - 1;
     if (overlay->table_size == 0) {
-        return NULL;
+        return overlay->count;
     }
     size_t place = hash_name(overlay, kind, key) & mask;
     while (overlay->table[place] != 0) {
         size_t index = overlay->table[place] - 1;
         const uint8_t *name = overlay->names + LEAF_NAME * index;
         if (name[0] == kind && memcmp(name + 1, key, 32) == 0) {
-            record_hint(overlay, index);
-            return overlay->slots + index;
+            return index;
         }
         place = (place + 1) & mask;
     }
     if (overlay->count == overlay->capacity) {
-        return NULL;
+        return overlay->count;
     }
     overlay->table[place] = (uint32_t)overlay->count + 1;
-    record_hint(overlay, overlay->count);
     return add_slot(overlay, kind, key);
+}
+
+struct tree_slot *overlay_find(void *owner, uint8_t kind, const uint8_t key[32])
+{
+    struct overlay *overlay = owner;
+    size_t index = find_index(overlay, kind, key);
+    if (index == overlay->count) {
+        return NULL;
+    }
+    record_hint(overlay, index);
+    return overlay->slots + index;
+}
+
+struct tree_slot *overlay_find_party(void *owner, uint8_t kind, const uint8_t key[32])
+{
+    struct overlay *overlay = owner;
+    size_t index = find_index(overlay, kind, key);
+    return index == overlay->count ? NULL : overlay->slots + index;
 }
 
 int overlay_is_changed(const struct tree_slot *slot)

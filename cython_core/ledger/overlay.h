@@ -41,6 +41,8 @@ void overlay_clear(struct overlay *overlay);
 int overlay_reserve(struct overlay *overlay, size_t leaves, size_t accesses);
 /* The `find` of `struct ledger_access`; the owner is a struct overlay. */
 struct tree_slot *overlay_find(void *owner, uint8_t kind, const uint8_t key[32]);
+/* Its `find_party`: finds and records nothing. */
+struct tree_slot *overlay_find_party(void *owner, uint8_t kind, const uint8_t key[32]);
 /* Whether the run changed the leaf. */
 int overlay_is_changed(const struct tree_slot *slot);
 /* Upper bounds of what one block can touch, from its sizes. */

@@ -6,18 +6,27 @@ and a multiproof of exactly those leaves go into the witness. Nothing in it is t
 recomputes both roots.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from cython_core.ledger._ledger import BatchRecorder
 from cython_core.merkle._tree import StateTree
-from p2p_seq.protocol.codec import Writer
-from p2p_seq.protocol.state import BlockContext, OutputsFrame
+from p2p_seq.ledger.steady import TreeWitness, rewrite_witness, word
+from p2p_seq.protocol.state import BlockContext, LeafKind, OutputsFrame
+from p2p_seq.protocol.transactions import SCRIPT_ROOM, TRANSACTION_BYTES, TransactionKind
 
-WITNESS_VERSION: Final = 1
+WITNESS_VERSION: Final = 2
 IS_LAST_BATCH: Final = 1
-FRAME_BYTES: Final = 96
+HEAD_WORDS: Final = 6 + 8
+"""Words before the constants."""
+
+PRESENT_SHIFT: Final = 8
+STEADY_SHIFT: Final = 9
+SIDE_SHIFT: Final = 10
+WORDS_SHIFT: Final = 16
+ACCOUNT_WORDS: Final = 4
+"""The guest reads that many at once; the value of an account without tokens has no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +38,71 @@ class BatchBlock:
     transactions: bytes
     transaction_count: int
 
-    def write(self, writer: Writer) -> Writer:
-        context = self.context.encode()
-        writer.fixed(context, len(context))
-        writer.u32(len(self.records)).u32(len(self.transactions)).u32(self.transaction_count)
-        writer.fixed(self.records, len(self.records))
-        return writer.fixed(self.transactions, len(self.transactions))
+    @property
+    def withdrawal_count(self) -> int:
+        """From the lengths alone: a kind has one length."""
+        transfer = TRANSACTION_BYTES[TransactionKind.TRANSFER]
+        excess = len(self.transactions) - transfer * self.transaction_count
+        return excess // (TRANSACTION_BYTES[TransactionKind.WITHDRAW] - transfer)
+
+    def words(self, slots: Mapping[bytes, int]) -> bytes:
+        """`slots`: index of each account's slot by its key."""
+        withdrawals = self.withdrawal_count
+        parts = [
+            self.context.encode(),
+            word(len(self.records)),
+            word(self.transaction_count - withdrawals),
+            word(withdrawals),
+            padded(self.records),
+        ]
+        at = 0
+        for _ in range(self.transaction_count):
+            kind = TransactionKind(self.transactions[at + 1])
+            end = at + TRANSACTION_BYTES[kind]
+            parts.append(order_words(kind, self.transactions[at:end], slots))
+            at = end
+        return b"".join(parts)
+
+
+def padded(content: bytes) -> bytes:
+    """Whole words."""
+    return content + bytes(-len(content) % 4)
+
+
+def order_words(kind: TransactionKind, encoded: bytes, slots: Mapping[bytes, int]) -> bytes:
+    """One transaction without its signature; numbers turn from big-endian to words."""
+    sender = slots[encoded[2:34]]
+    numbers = encoded[41:33:-1] + encoded[49:41:-1]
+    if kind is TransactionKind.TRANSFER:
+        recipient = slots[encoded[50:82]]
+        return word(2 * sender) + word(recipient) + numbers + encoded[89:81:-1]
+    script = encoded[59 : 59 + SCRIPT_ROOM]
+    head = word(2 * sender + 1) + word(encoded[58])
+    return head + numbers + encoded[57:49:-1] + padded(script)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A leaf that a batch touches."""
+
+    path: bytes
+    kind: int
+    key: bytes
+    old_value: bytes | None
+    stays: bool
+    """Whether it is there before and after."""
+
+    def name_words(self, tree: TreeWitness, index: int) -> bytes:
+        flags = self.kind | (self.old_value is not None) << PRESENT_SHIFT
+        if index in tree.sides:
+            flags |= 1 << STEADY_SHIFT | tree.sides[index] << SIDE_SHIFT
+        return word(flags | len(self.value_words()) // 4 << WORDS_SHIFT) + self.key
+
+    def value_words(self) -> bytes:
+        if self.old_value is None:
+            return b""
+        used = len(self.old_value.rstrip(b"\0"))
+        return self.old_value[: 4 * max(ACCOUNT_WORDS, -(-used // 4))]
 
 
 def build_witness(
@@ -68,20 +136,37 @@ def assemble_witness(
     leaves = recorder.leaves()
     order = sorted(range(len(leaves)), key=lambda index: leaves[index][0])
     place = {index: position for position, index in enumerate(order)}
-    hints = recorder.hints()
+    slots = [
+        Slot(path, name[0], name[1:], value, value is not None and is_present)
+        for path, name, value, is_present in (leaves[index] for index in order)
+    ]
     may_vanish = bytes(not leaves[index][3] for index in order)
-    proof = tree.prove(b"".join(leaves[index][0] for index in order), may_vanish)
-    writer = Writer().u32(WITNESS_VERSION).u32(IS_LAST_BATCH if frame is not None else 0)
-    writer.u32(len(leaves)).u32(len(blocks)).u32(len(hints)).u32(len(proof))
-    writer.hash32(recorder.pre_root).fixed(constants, len(constants))
-    writer.fixed(bytes(FRAME_BYTES) if frame is None else frame.encode(), FRAME_BYTES)
-    writer.fixed(proof, len(proof))
-    for hint in hints:
-        writer.u32(place[hint])
-    for index in order:
-        _, name, old_value, _ = leaves[index]
-        writer.fixed(name[:1], 1).u8(old_value is not None).fixed(name[1:], 32)
-        writer.fixed(bytes(64) if old_value is None else old_value, 64)
-    for block in blocks:
-        block.write(writer)
-    return writer.bytes()
+    paths = [slot.path for slot in slots]
+    proof = tree.prove(b"".join(paths), may_vanish)
+    shown = rewrite_witness(proof, paths, [slot.stays for slot in slots])
+    hints = [word(place[hint]) for hint in recorder.hints()]
+    accounts = {
+        slot.key: index for index, slot in enumerate(slots) if slot.kind == LeafKind.ACCOUNT
+    }
+    head = (
+        WITNESS_VERSION,
+        IS_LAST_BATCH if frame is not None else 0,
+        len(slots),
+        len(blocks),
+        len(hints),
+        len(shown.proof) // 4,
+    )
+    return b"".join(
+        (
+            *map(word, head),
+            recorder.pre_root,
+            constants,
+            b"" if frame is None else frame.encode(),
+            *hints,
+            *(slot.name_words(shown, index) for index, slot in enumerate(slots)),
+            *(slot.value_words() for slot in slots),
+            *(block.words(accounts) for block in blocks),
+            shown.proof,
+            shown.steps,
+        )
+    )

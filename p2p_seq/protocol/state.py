@@ -7,6 +7,7 @@ The path of a leaf is `b3(K_path, kind | 31 zeros | key)`; `cython_core.ledger` 
 from dataclasses import dataclass
 from enum import IntEnum
 from hashlib import sha256
+from struct import Struct
 from typing import Final
 
 from p2p_seq.protocol.blocks import Origin
@@ -26,6 +27,9 @@ from p2p_seq.protocol.types import (
 
 LEAF_VALUE_BYTES: Final = 64
 """Length of every leaf's value."""
+
+ACCOUNT_LAYOUT: Final = Struct("<4Q32x")
+"""Little-endian, as the machine reads words: each transfer changes two accounts there."""
 
 ACCOUNT_NONCE_SHIFT: Final = 32
 """A new account's nonce is `epoch << 32` plus the transactions executed in the epoch before it."""
@@ -130,15 +134,14 @@ class Account:
     """Bonded governance tokens."""
 
     def encode(self) -> bytes:
-        writer = Writer().u64(self.balance).u64(self.nonce).u64(self.tokens)
-        return writer.u64(self.bonded).fixed(bytes(32), 32).bytes()
+        return ACCOUNT_LAYOUT.pack(self.balance, self.nonce, self.tokens, self.bonded)
 
     @classmethod
     def decode(cls, value: bytes) -> "Account":
         reader = Reader(value)
-        account = cls(Sats(reader.u64()), reader.u64(), reader.u64(), reader.u64())
+        words = ACCOUNT_LAYOUT.unpack(reader.fixed(LEAF_VALUE_BYTES - 32) + bytes(32))
         _zeros(reader, 32)
-        return account
+        return cls(Sats(words[0]), *words[1:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "guest/transition.h"
-
-enum { ROOM = 1 << 16 };
-
-static int all_right(void *owner, const uint8_t key[32], const uint8_t message[32],
-                     const uint8_t signature[64])
-{
-    (void)owner, (void)key, (void)message, (void)signature;
-    return 1;
-}
+#include "transition_room.h"
 
 static void print_hex(const uint8_t *digest)
 {
@@ -36,11 +27,16 @@ static uint32_t next_random(uint32_t *state)
     return *state;
 }
 
-static int run_mutated(const uint8_t *witness, size_t length, struct tree_slot *room,
-                       uint32_t *chance, const struct ledger_signatures *signatures)
+static void clear_room(void)
+{
+    memset(&room, 0, sizeof room);
+    memset(room_leaves, 0, sizeof room_leaves);
+}
+
+static int run_mutated(const uint8_t *witness, size_t length, uint32_t *chance)
 {
     struct transition_result result;
-    size_t kept = next_random(chance) % 8 == 0 ? next_random(chance) % length : length;
+    size_t kept = next_random(chance) % 8 == 0 ? next_random(chance) % length & ~(size_t)3 : length;
     uint8_t *copy = malloc(kept + 1);
     memcpy(copy, witness, kept);
     for (uint32_t i = next_random(chance) % 4; kept != 0 && i < 5; i++) {
@@ -48,16 +44,15 @@ static int run_mutated(const uint8_t *witness, size_t length, struct tree_slot *
         size_t range = next_random(chance) % 2 && kept > 24 ? 24 : kept;
         copy[next_random(chance) % range] = (uint8_t)next_random(chance);
     }
-    int error = transition(copy, kept, room, ROOM, signatures, &result);
+    clear_room();
+    int error = run_witness(copy, kept, &result);
     free(copy);
     return error != LEDGER_OK;
 }
 
 int main(int argc, char **argv)
 {
-    static struct tree_slot room[ROOM];
     static uint8_t witness[1 << 22];
-    struct ledger_signatures signatures = {all_right, NULL};
     struct transition_result result;
     FILE *file = argc > 1 ? fopen(argv[1], "rb") : NULL;
     if (file == NULL) {
@@ -65,7 +60,7 @@ int main(int argc, char **argv)
     }
     size_t length = fread(witness, 1, sizeof witness, file);
     fclose(file);
-    int error = transition(witness, length, room, ROOM, &signatures, &result);
+    int error = run_witness(witness, length, &result);
     if (error != LEDGER_OK) {
         printf("error %d\n", error);
         return 1;
@@ -79,7 +74,7 @@ int main(int argc, char **argv)
     uint32_t chance = 2463534242u;
     int mutations = argc > 2 ? atoi(argv[2]) : 0;
     for (int i = 0; i < mutations; i++) {
-        refused += run_mutated(witness, length, room, &chance, &signatures);
+        refused += run_mutated(witness, length, &chance);
     }
     printf("%d\n", refused);
     return 0;

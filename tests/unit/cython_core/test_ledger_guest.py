@@ -1,5 +1,6 @@
-"""The guest's sources alone: portable C under sanitizers, and RV32IM without any library."""
+"""The guest's sources alone: portable C under sanitizers, RV32IM without any library, the ELF."""
 
+import hashlib
 import random
 import shutil
 import subprocess
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from cython_core.guest.program import ledger_program
 from cython_core.ledger._ledger import run_transition
+from cython_core.vm.operations import Op
 from p2p_seq.ledger.witness import build_witness
 from tests.unit.ledger.chains import Chain, random_orders, random_seal
 
@@ -21,6 +24,7 @@ GUEST = (
     "transaction.c",
     "transition.c",
     "statement.c",
+    "steady.c",
     "sha256.c",
     "sha256_compress.c",
     "sha256_guest.c",
@@ -34,6 +38,14 @@ LIBRARY_CALLS = {"memcpy", "memset", "memmove", "memcmp"}
 
 
 START = Path(__file__).with_name("start_riscv.c")
+ELF = CORE / "guest" / "ledger.elf"
+KNOWN_COMPILER = "12.2.0"
+BUILD = (
+    "-march=rv32im -mabi=ilp32 -mstrict-align -std=c11 -O2 -fwhole-program -DP2PSEQ_MACHINE "
+    "-ffreestanding -nostdlib -nostartfiles -static -I../.. "
+    "-Wl,--no-relax,--build-id=none,--strip-all,-z,max-page-size=64 -T guest.ld program.c -lgcc"
+)
+"""In cython_core/guest/machine; docs/ledger.md has the same command."""
 MACHINE = ("-march=rv32im", "-mabi=ilp32", "-ffreestanding", "-nostdlib")
 
 
@@ -133,3 +145,44 @@ def test_rv32_runs_to_the_same_digests(tmp_path: Path) -> None:
         + native.inputs_digest
         + native.outputs_digest
     )
+
+
+def test_the_committed_program_has_its_hash() -> None:
+    digest, name = ELF.with_suffix(".elf.sha256").read_text(encoding="utf-8").split()
+    assert name == ELF.name
+    assert hashlib.sha256(ELF.read_bytes()).hexdigest() == digest
+
+
+def test_the_committed_program_is_what_its_sources_give(tmp_path: Path) -> None:
+    compiler = shutil.which(RISCV + "gcc")
+    if compiler is None:
+        pytest.skip("there is no RV32 compiler (gcc-riscv64-unknown-elf)")
+    version = subprocess.run(
+        [compiler, "-dumpfullversion"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    if version != KNOWN_COMPILER:
+        pytest.skip(f"the compiler is {version}, the committed program is of {KNOWN_COMPILER}")
+    built = tmp_path / "ledger.elf"
+    outcome = subprocess.run(
+        [compiler, "-Wall", "-Wextra", "-Werror", *BUILD.split(), "-o", str(built)],
+        cwd=CORE / "guest" / "machine",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    assert built.read_bytes() == ELF.read_bytes()
+
+
+def test_the_command_is_the_documented_one() -> None:
+    documented = (CORE.parent / "docs" / "ledger.md").read_text(encoding="utf-8")
+    assert BUILD in " ".join(documented.replace("\\\n", " ").split())
+
+
+def test_the_program_has_one_end() -> None:
+    """Each word of the statement is shown at one place, in one straight line before HALT."""
+    shown = [entry for entry in ledger_program().entries if entry.op in (Op.OUT, Op.HALT)]
+    assert [entry.op for entry in shown] == [Op.OUT] * 8 + [Op.HALT]
+    assert [entry.imm for entry in shown[:8]] == list(range(8))
+    first = ledger_program().entries.index(shown[0])
+    assert list(ledger_program().entries[first : first + 9]) == shown

@@ -1,12 +1,16 @@
-"""A ledger and its model side by side, fed with the same blocks; and random blocks to feed them."""
+"""A ledger and its model side by side, fed with the same blocks; and random blocks to feed them.
+
+After each block the batch so far also runs as the guest runs it, natively and on the machine.
+"""
 
 import random
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from cython_core.ledger._ledger import TransitionResult
 from p2p_seq.ledger.executor import Ledger
 from p2p_seq.ledger.types import ExecutionSummary
-from p2p_seq.ledger.witness import BatchBlock
+from p2p_seq.ledger.witness import BatchBlock, build_witness
 from p2p_seq.protocol.blocks import Origin
 from p2p_seq.protocol.params import Params, load_params
 from p2p_seq.protocol.records import (
@@ -45,6 +49,7 @@ from p2p_seq.protocol.types import (
     XOnlyKey,
 )
 from tests.unit.ledger.ledger_model import LedgerModel, ModelState
+from tests.unit.ledger.machine import run_both
 
 PARAMS = load_params(Path("configs/networks/regtest.toml"))
 SMALL = replace(PARAMS, epoch_cycle_limit=1_000_000, batches_per_epoch=2)
@@ -86,8 +91,11 @@ class Chain:
     origin: Origin = ANCHOR
     batch: list[BatchBlock] = field(default_factory=list)
     """Blocks of the running batch."""
+    batch_parent: Hash32 = ZERO32
+    """The block before it."""
 
     def __post_init__(self) -> None:
+        self._digests: list[Hash32] = []
         self.constants = ledger_constants(self.params, CHAIN_ID)
         self.ledger = Ledger.from_genesis(self.constants, genesis_state())
         state = ModelState(fee_pool=VAULT_VALUE, vault=VAULT_VALUE, last_rate=FIRST_RATE)
@@ -106,22 +114,39 @@ class Chain:
         epoch = self.epoch if epoch is None else epoch
         context = BlockContext(Epoch(epoch), BlockHeight(self.height), self.origin, LEADER)
         digest = Hash32(b"\x01" + self.height.to_bytes(31, "big"))
+        is_next = not self.batch or self.head == self._digests[-1]
         pre_root = self.ledger.root_after(self.head)
         record_bytes = encode_records(records)
         summary = self.ledger.execute(digest, self.head, context, record_bytes, body, len(orders))
         expected = self.model.execute(
-            epoch, (self.origin.height, self.origin.hash), LEADER, records, orders, body, pre_root
+            epoch, (self.origin.height, self.origin.hash), LEADER, records, orders, pre_root
         )
         receipts = summary.receipts()
         assert [(r.code, r.fee, r.payout_id) for r in receipts] == expected
         assert [r.index for r in receipts] == list(range(len(orders)))
         assert [r.kind for r in receipts] == [order.kind for order in orders]
-        self.head = digest
-        self.height += 1
         if summary.opened_batch:
             self.batch.clear()
+            self._digests.clear()
+            self.batch_parent = self.head
+        self.head = digest
+        self.height += 1
         self.batch.append(BatchBlock(context, record_bytes, body, len(orders)))
+        self._digests.append(digest)
+        if is_next or summary.opened_batch:
+            self.run_batch(None)
         return summary
+
+    def run_batch(self, frame: OutputsFrame | None) -> TransitionResult:
+        """The batch so far, as the guest runs it; the roots are those of the ledger."""
+        self.ledger.move_to(self.batch_parent)
+        witness = build_witness(self.ledger.native.tree, self.constants, self.batch, frame)
+        self.ledger.move_to(self.head)
+        count = sum(block.transaction_count for block in self.batch)
+        result = run_both(witness, b"\x01" * count)
+        assert result.pre_root == self.ledger.root_after(self.batch_parent)
+        assert result.post_root == self.ledger.root_after(self.head)
+        return result
 
     def frame(self) -> OutputsFrame:
         return OutputsFrame(
@@ -132,6 +157,8 @@ class Chain:
         """End the epoch: its outputs, then the first block of the next one."""
         digest, words = self.ledger.outputs(self.frame(), self.head)
         assert words == self.model.outputs_words(self.frame(), self.ledger.root_after(self.head))
+        if self.head == self._digests[-1]:
+            assert self.run_batch(self.frame()).outputs_digest == digest
         self.origin = Origin(
             Height(self.origin.height + 5), self.origin.hash, self.origin.median_time + 60
         )

@@ -4,7 +4,10 @@ Written from docs/ledger.md, not from the C, so that both can be compared.
 """
 
 import hashlib
+import struct
 from dataclasses import dataclass, field, replace
+
+from blake3 import blake3
 
 from p2p_seq.protocol.params import Params
 from p2p_seq.protocol.records import (
@@ -108,7 +111,6 @@ class LedgerModel:
         leader: bytes,
         records: list[Record],
         orders: list[Order],
-        body: bytes,
         pre_root: bytes,
     ) -> list[tuple[ReceiptCode, int, int]]:
         """(code, fee, payout id) of each order."""
@@ -136,23 +138,23 @@ class LedgerModel:
             state.transaction_count += 1
         if share and not self.credit(leader, share):
             state.fee_pool += share
-        count = len(orders).to_bytes(4, "big")
-        body_digest = self._hash(Tag.BODY, count, body)
-        state.transactions_digest = self._hash(
-            Tag.TRANSACTIONS, state.transactions_digest, body_digest
-        )
-        record_bytes = encode_records(records)
-        state.l1_inputs = self._hash(
-            Tag.L1_INPUTS,
-            state.l1_inputs,
-            origin[0].to_bytes(8, "big"),
-            origin[1],
-            len(record_bytes).to_bytes(4, "big"),
-            record_bytes,
-        )
+        self._absorb(origin, encode_records(records), orders)
         if state.wrapped + state.pending + state.fee_pool + state.insurance != state.vault:
             raise AssertionError("the model itself breaks the supply rule")
         return receipts
+
+    def _absorb(self, origin: tuple[int, bytes], records: bytes, orders: list[Order]) -> None:
+        state, network = self.state, self.params.network
+        state.transactions_digest = chain_hash(
+            state.transactions_digest,
+            orders_digest(network, orders) + tag_hash(network, Tag.TRANSACTIONS),
+        )
+        state.l1_inputs = chain_hash(
+            state.l1_inputs,
+            origin[1] + tag_hash(network, Tag.L1_INPUTS),
+            origin[0].to_bytes(8, "little") + len(records).to_bytes(4, "little"),
+            records,
+        )
 
     def _execute_order(self, order: Order) -> tuple[ReceiptCode, int, int]:
         state = self.state
@@ -317,6 +319,32 @@ class LedgerModel:
             ZERO,
         ]
         return b"".join(words)
+
+
+def tag_hash(network: str, tag: Tag) -> bytes:
+    return hashlib.sha256(f"p2pseq/{network}/{tag.value}/v1".encode("ascii")).digest()
+
+
+def chain_hash(digest: bytes, *parts: bytes) -> bytes:
+    """Keyed BLAKE3 of 64 bytes after the other, each part filled up with zeros."""
+    for part in parts:
+        padded = part + bytes(-len(part) % 64)
+        for at in range(0, len(padded), 64):
+            digest = blake3(padded[at : at + 64], key=digest).digest()
+    return digest
+
+
+def orders_digest(network: str, orders: list[Order]) -> bytes:
+    """Of a block's transactions without their signatures."""
+    parts = [len(orders).to_bytes(4, "little")]
+    for order in orders:
+        head = struct.pack("<IQQ12x", order.kind, order.nonce, order.fee)
+        parts.append(head + order.sender)
+        if isinstance(order, Transfer):
+            parts.append(struct.pack("<4xQ20x", order.amount) + order.recipient)
+        else:
+            parts.append(struct.pack("<IQ", len(order.script), order.amount) + order.script)
+    return chain_hash(tag_hash(network, Tag.BODY), *parts)
 
 
 def merkle_root(leaves: list[bytes]) -> bytes:

@@ -1,7 +1,6 @@
 """The guest's run over a witness against native execution: same roots, same outputs, or no run."""
 
 import random
-from collections.abc import Iterator
 
 import blake3
 import pytest
@@ -9,13 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cython_core.ledger._ledger import BatchRecorder, LedgerFault, run_transition
-from p2p_seq.ledger.witness import BatchBlock, assemble_witness, build_witness
+from p2p_seq.ledger.witness import HEAD_WORDS, BatchBlock, assemble_witness, build_witness
 from p2p_seq.protocol.state import OutputsFrame
-from p2p_seq.protocol.tags import Tag, tagged_hash
+from p2p_seq.protocol.tags import Tag
+from p2p_seq.protocol.transactions import decode_transactions
 from p2p_seq.protocol.types import Hash32
 from tests.unit.ledger.chains import PARAMS, SMALL, Chain, random_orders, random_seal
+from tests.unit.ledger.ledger_model import chain_hash, orders_digest, tag_hash
+from tests.unit.ledger.machine import run_both
 
-HEAD_BYTES = 24 + 32 + 384 + 96
+CONSTANTS_AT = 4 * HEAD_WORDS
+FRAME_AT = CONSTANTS_AT + 384
+HEAD_END = FRAME_AT + 96
 
 
 def random_batch(rng: random.Random) -> tuple[Chain, Hash32]:
@@ -41,16 +45,15 @@ def witness_of(chain: Chain, before: Hash32, frame: OutputsFrame | None) -> byte
 
 
 def inputs_digest(chain: Chain) -> bytes:
-    """H_batch over constants and blocks, as guest/transition.h says."""
+    """Over constants and blocks, as guest/transition.h says."""
     network = PARAMS.network
-    digest = tagged_hash(network, Tag.BATCH, chain.constants)
+    digest = chain_hash(tag_hash(network, Tag.BATCH), chain.constants)
     for block in chain.batch:
-        count = block.transaction_count.to_bytes(4, "big")
-        body = tagged_hash(network, Tag.BODY, count, block.transactions)
-        length = len(block.records).to_bytes(4, "big")
-        digest = tagged_hash(
-            network, Tag.BATCH, digest, block.context.encode(), body, length, block.records
-        )
+        decoded = decode_transactions(block.transactions, block.transaction_count)
+        orders = [signed.order for signed in decoded]
+        length = len(block.records).to_bytes(4, "little")
+        context = block.context.encode() + orders_digest(network, orders)
+        digest = chain_hash(digest, context, length, block.records)
     return digest
 
 
@@ -61,7 +64,8 @@ def test_witness_runs_agree_with_native_execution(seed: int, is_last: bool) -> N
     chain, before = random_batch(rng)
     frame = chain.frame() if is_last else None
     witness = witness_of(chain, before, frame)
-    outcome = run_transition(witness)
+    answers = b"\x01" * sum(block.transaction_count for block in chain.batch)
+    outcome = run_both(witness, answers)
     assert outcome.pre_root == chain.ledger.root_after(before)
     assert outcome.post_root == chain.ledger.root_after(chain.head)
     outputs = bytes(32)
@@ -73,12 +77,8 @@ def test_witness_runs_agree_with_native_execution(seed: int, is_last: bool) -> N
     assert outcome.statement == blake3.blake3(message).digest()
 
 
-def free_parts(witness: bytes) -> Iterator[tuple[int, int]]:
-    """Byte ranges that the statement does not name: hints, proof and slots."""
-    slots, _, hints, proof = (
-        int.from_bytes(witness[start : start + 4], "big") for start in (8, 12, 16, 20)
-    )
-    yield HEAD_BYTES, HEAD_BYTES + proof + 4 * hints + 98 * slots
+def word_at(witness: bytes, index: int) -> int:
+    return int.from_bytes(witness[4 * index : 4 * index + 4], "little")
 
 
 @settings(max_examples=30)
@@ -87,19 +87,18 @@ def test_a_changed_witness_never_gives_another_result_from_the_same_root(seed: i
     rng = random.Random(seed)
     chain, before = random_batch(rng)
     witness = witness_of(chain, before, chain.frame())
-    honest = run_transition(witness)
-    ((start, end),) = free_parts(witness)
+    answers = b"\x01" * sum(block.transaction_count for block in chain.batch)
+    honest = run_both(witness, answers)
     for _ in range(60):
         mutated = bytearray(witness)
         for _ in range(rng.choice((1, 1, 1, 2, 4))):
-            position = (
-                rng.randrange(start, end) if rng.random() < 0.7 else rng.randrange(len(witness))
-            )
-            mutated[position] ^= 1 << rng.randrange(8)
+            # What stands behind the frame is mostly free: the statement does not name it.
+            start = HEAD_END if rng.random() < 0.7 else 0
+            mutated[rng.randrange(start, len(witness))] ^= 1 << rng.randrange(8)
         if rng.random() < 0.1:
-            mutated = mutated[: rng.randrange(len(mutated))]
+            del mutated[4 * rng.randrange(len(mutated) // 4) :]
         try:
-            outcome = run_transition(bytes(mutated))
+            outcome = run_both(bytes(mutated), answers)
         except LedgerFault:
             continue
         same_claim = (outcome.pre_root, outcome.inputs_digest) == (
@@ -108,7 +107,7 @@ def test_a_changed_witness_never_gives_another_result_from_the_same_root(seed: i
         )
         if same_claim:
             assert outcome.post_root == honest.post_root
-            frame = slice(56 + 384, HEAD_BYTES)
+            frame = slice(FRAME_AT, HEAD_END)
             if mutated[frame] == witness[frame] and mutated[4:8] == witness[4:8]:
                 assert outcome.statement == honest.statement
         else:
@@ -129,34 +128,28 @@ def test_a_wrong_signature_stops_the_run() -> None:
     count = sum(block.transaction_count for block in chain.batch)
     witness = witness_of(chain, before, None)
     right = bytes([1]) * count
-    assert run_transition(witness, right).statement == run_transition(witness).statement
+    assert run_both(witness, right).statement == run_transition(witness).statement
     for index in range(count):
         answers = bytearray(right)
         answers[index] = 0
         with pytest.raises(LedgerFault) as caught:
-            run_transition(witness, bytes(answers))
+            run_both(witness, bytes(answers))
         assert caught.value.code == 8
-    with pytest.raises(ValueError, match="answers for"):
-        run_transition(witness, right + b"\x01")
+    for wrong in (right + b"\x01", right[:-1]):
+        with pytest.raises(LedgerFault):
+            run_transition(witness, wrong)
 
 
 def test_trailing_and_missing_bytes_are_refused() -> None:
     chain, before = one_block_chain()
     witness = witness_of(chain, before, None)
+    count = sum(block.transaction_count for block in chain.batch)
     for length in range(0, len(witness), 37):
         with pytest.raises(LedgerFault):
-            run_transition(witness[:length])
-    with pytest.raises(LedgerFault):
-        run_transition(witness + b"\x00")
-
-
-def test_a_frame_needs_the_last_batch() -> None:
-    chain, before = one_block_chain()
-    witness = bytearray(witness_of(chain, before, None))
-    witness[56 + 384] = 1
-    with pytest.raises(LedgerFault) as caught:
-        run_transition(bytes(witness))
-    assert caught.value.code == 9
+            run_both(witness[:length], b"\x01" * 100)
+    for more in (b"\x00", bytes(4)):
+        with pytest.raises(LedgerFault):
+            run_both(witness + more, b"\x01" * count)
 
 
 def test_the_second_half_of_a_batch_is_no_batch() -> None:
@@ -183,16 +176,16 @@ def test_the_program_refuses_the_second_half_of_a_batch() -> None:
         )
     witness = assemble_witness(recorder, native.tree, chain.constants, half, None)
     with pytest.raises(LedgerFault) as caught:
-        run_transition(witness)
+        run_both(witness, b"\x01" * sum(block.transaction_count for block in half))
     assert caught.value.code == 10
 
 
 def test_a_hint_too_many_is_refused() -> None:
     chain, before = one_block_chain()
     witness = witness_of(chain, before, None)
-    hints, proof = (int.from_bytes(witness[at : at + 4], "big") for at in (16, 20))
-    end = HEAD_BYTES + proof + 4 * hints
-    longer = witness[:16] + (hints + 1).to_bytes(4, "big") + witness[20:end] + bytes(4)
+    hints = word_at(witness, 4)
+    end = FRAME_AT + 4 * hints
+    longer = witness[:16] + (hints + 1).to_bytes(4, "little") + witness[20:end] + bytes(4)
     with pytest.raises(LedgerFault) as caught:
         run_transition(longer + witness[end:])
     assert caught.value.code == 9
