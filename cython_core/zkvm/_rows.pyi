@@ -10,6 +10,9 @@ WORDS_PER_WIDE: Final[int]
 class TooManyRows(ValueError):
     """A run that a table has no room for; the message says which."""
 
+class NoTable(ValueError):
+    """A row of an operation that no chip accepts; the message says which."""
+
 class RowSorter:
     """Takes the rows of one run in pieces, then gives them chip by chip. One thread at a time."""
 
@@ -27,8 +30,8 @@ class RowSorter:
     def add(self, rows: bytes, wide: bytes) -> None:
         """The next rows, as the executor gives them. Not after the first of `rows`.
 
-        TooManyRows for more than `rows_max` of a chip; ValueError for what is no row of the
-        program or accepted by no chip. Afterwards the sorter is of no use.
+        TooManyRows for more than `rows_max` of a chip, NoTable for a row that no chip accepts,
+        ValueError for what is no row of the program. Afterwards the sorter is of no use.
         """
 
     def rows(self, chip: int) -> memoryview:

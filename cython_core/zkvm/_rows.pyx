@@ -65,6 +65,10 @@ class TooManyRows(ValueError):
     pass
 
 
+class NoTable(ValueError):
+    pass
+
+
 cdef class _Rows:
     """Gives the rows of a list as a buffer; the list is the sorter's."""
     cdef object owner
@@ -143,7 +147,7 @@ cdef class RowSorter:
                 f"{self.names[about]!r}, and a table has no more"
             )
         if problem == ZK_UNACCEPTED:
-            return ValueError(f"no table accepts the operation of row {about}")
+            return NoTable(f"no table accepts the operation of row {about}")
         if problem == ZK_OUTSIDE:
             return ValueError(f"row {about} is no step of this program")
         return ValueError("rows and wide records do not fit together")

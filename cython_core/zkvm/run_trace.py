@@ -23,7 +23,14 @@ from cython_core.vm.operations import Op
 from cython_core.vm.program import Program
 from cython_core.vm.run import CHUNK_ROWS, CHUNK_WIDE, Outcome, executor, outcome
 from cython_core.zkvm._fill import Tally, fill
-from cython_core.zkvm._rows import FactCounts, RowSorter, TooManyRows, image_rows, memory_rows
+from cython_core.zkvm._rows import (
+    FactCounts,
+    NoTable,
+    RowSorter,
+    TooManyRows,
+    image_rows,
+    memory_rows,
+)
 from cython_core.zkvm.buses import FACTS_LOG
 from cython_core.zkvm.facts import KINDS
 from cython_core.zkvm.memory_tables import REGISTERS, image_edges, image_of
@@ -158,6 +165,12 @@ def run_tables(
     except TooManyRows as error:
         raise UnprovableRun(
             "this run is too long for a proof", str(error), "let the program do less in one run"
+        ) from None
+    except NoTable as error:
+        raise UnprovableRun(
+            "this run has a step that cannot be proven",
+            str(error),
+            "let the program do without it; `p2pseq vm trace --print` shows the row",
         ) from None
 
 

@@ -54,6 +54,8 @@ def info(
         answer_json(facts)
     else:
         _print_facts(facts)
+        command = "proof verify" if elf is None else "vm verify"
+        print(f"Nothing of this is verified: `p2pseq {command}` does that.")
 
 
 @app.command
@@ -246,4 +248,3 @@ def _print_facts(facts: dict[str, Any]) -> None:
     print(f"{'security':<12} {facts['security']['label']}")
     print(f"{'key':<12} {facts['key_digest']}")
     print(f"{'size':<12} {facts['bytes']['proof']:,} bytes")
-    print("Nothing of this is verified: `p2pseq proof verify` does that.")

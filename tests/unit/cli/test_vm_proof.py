@@ -166,6 +166,8 @@ def test_info_with_the_program(capsys: Captured, files: Files) -> None:
     assert {"program", "image", "memory", "registers", "facts", "blake3"} <= {
         table["name"] for table in answer["tables"]
     }
+    assert run(["proof", "info", str(files.proof), "--elf", str(files.elf)]) == Exit.OK
+    assert "`p2pseq vm verify` does that" in capsys.readouterr().out
 
 
 def test_what_cannot_be_proven(capsys: Captured, files: Files) -> None:

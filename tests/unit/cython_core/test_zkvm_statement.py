@@ -1,6 +1,8 @@
 """Runs from the program to the proof: what the statement says, and what it takes for no proof."""
 
 import random
+import struct
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -18,10 +20,13 @@ from cython_core.stark.parameters import PROVEN
 from cython_core.stark.proof import Proof
 from cython_core.vm.errors import GuestTrap, TrapKind
 from cython_core.vm.machine import Limits
+from cython_core.vm.program import Program
 from cython_core.vm.run import execute
+from cython_core.zkvm import run_trace
+from cython_core.zkvm._rows import FactCounts, RowSorter, TooManyRows
 from cython_core.zkvm.buses import BUSES, OUT, STATE
 from cython_core.zkvm.proof import prove_run, verify_run
-from cython_core.zkvm.run_trace import UnprovableRun, run_tables
+from cython_core.zkvm.run_trace import UnprovableRun, memory_trace, new_sorter, run_tables
 from cython_core.zkvm.statement import (
     KEYS_KEPT,
     NAME,
@@ -203,3 +208,37 @@ def test_a_prover_can_be_told_to_stop() -> None:
     options = Options(is_cancelled=lambda: True)
     with pytest.raises(Cancelled):
         prove_run(SMALL.program, SMALL.inputs, SMALL.answers, options=options)
+
+
+@pytest.mark.parametrize(
+    ("sorter", "what", "why"),
+    [
+        (
+            lambda program: new_sorter(program, 2),
+            "this run is too long for a proof",
+            "it has more than 2 rows of the table 'add-immediate', and a table has no more",
+        ),
+        (
+            lambda program: RowSorter([], program.rom_base, len(program.entries), 2),
+            "this run has a step that cannot be proven",
+            "no table accepts the operation of row 1",
+        ),
+    ],
+)
+def test_runs_that_the_tables_do_not_hold(
+    monkeypatch: pytest.MonkeyPatch, sorter: Callable[[Program], RowSorter], what: str, why: str
+) -> None:
+    monkeypatch.setattr(run_trace, "new_sorter", sorter)
+    with pytest.raises(UnprovableRun) as caught:
+        run_tables(SMALL.program, SMALL.inputs, SMALL.answers)
+    assert (caught.value.what, caught.value.why) == (what, why)
+
+
+def test_memory_has_no_more_words_than_its_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_trace, "ROWS_MAX", 4)
+    words = [(4 * at, 1, 1) for at in range(3)]
+    touched = b"".join(struct.pack("=3I", *word) for word in words)
+    assert memory_trace(SMALL.program, touched[:24], FactCounts()).height == 4
+    with pytest.raises(TooManyRows) as caught:
+        memory_trace(SMALL.program, touched, FactCounts())
+    assert str(caught.value) == ("it touches 3 words outside of the image, and a table has 4 rows")
