@@ -40,11 +40,25 @@ struct leaf_room {
     blake3_word message[BLAKE3_BLOCK_WORDS];           /* path, hash of the value */
     blake3_word line[BLAKE3_BLOCK_WORDS];              /* the lowest node above a steady leaf */
     struct tree_slot slot;
-    uint8_t kind;
-    uint8_t is_steady; /* present before and after, under a node that the steady pass makes */
-    uint8_t side;      /* 0, or 8: the word of `line` where its hash before the run stands */
-    uint8_t value_words;
+    uint32_t flags; /* as the witness has them */
 };
+
+/* The word in front of a leaf's key. A steady leaf is there before and after, and its hash before
+ * the run stands in one half of its line. */
+enum leaf_flag {
+    LEAF_KIND = 0xff,
+    LEAF_PRESENT = 1 << 8,
+    LEAF_STEADY = 1 << 9,
+    LEAF_RIGHT = 1 << 10,
+    LEAF_WORDS_SHIFT = 16,
+    LEAF_WORDS = 31 << LEAF_WORDS_SHIFT
+};
+
+/* Bytes from the start of its line to its hash. */
+static inline uint32_t leaf_side(const struct leaf_room *leaf)
+{
+    return (leaf->flags & LEAF_RIGHT) >> 5;
+}
 
 /* The two messages that make a node's hashes. */
 struct steady_messages {

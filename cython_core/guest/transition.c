@@ -19,14 +19,6 @@ struct run {
     _Alignas(4) uint8_t claimed_root[32];
 };
 
-enum {
-    NAME_PRESENT = 1 << 8,
-    NAME_STEADY = 1 << 9,
-    NAME_RIGHT = 1 << 10,
-    NAME_WORDS_SHIFT = 16,
-    NAME_KNOWN = 0x1f07ff
-};
-
 /* Moves the next words of the witness to memory; NULL without room for them. */
 static const blake3_word *read_words(struct run *run, uint32_t count)
 {
@@ -73,68 +65,52 @@ static int read_head(struct run *run)
 static int read_names(struct run *run)
 {
     const struct hash_key path = key_load(TREE_KEY_PATH);
+    const uint32_t known = LEAF_KIND | LEAF_PRESENT | LEAF_STEADY | LEAF_RIGHT | LEAF_WORDS;
     struct leaf_room *end = run->leaves + run->slot_count;
     for (struct leaf_room *leaf = run->leaves; leaf != end; leaf++) {
-        uint32_t word = host_in(run->host);
-        uint32_t count = word >> NAME_WORDS_SHIFT;
-        uint32_t is_present = word >> 8 & 1;
-        leaf->kind = (uint8_t)word;
-        leaf->is_steady = (word & NAME_STEADY) != 0;
-        leaf->side = (word & NAME_RIGHT) >> 7;
-        leaf->slot.old_present = (uint8_t)is_present;
-        leaf->slot.new_present = (uint8_t)is_present;
-        leaf->value_words = (uint8_t)count;
-        if ((word & ~(uint32_t)NAME_KNOWN) != 0 || count > BLAKE3_BLOCK_WORDS
-            || (!is_present && (leaf->is_steady || count != 0))) {
+        uint32_t flags = host_in(run->host);
+        leaf->flags = flags;
+        leaf->slot.new_present = (flags & LEAF_PRESENT) != 0;
+        if ((flags & ~known) != 0
+            || ((flags & LEAF_PRESENT) == 0 && (flags & (LEAF_STEADY | LEAF_WORDS)) != 0)) {
             return LEDGER_WITNESS;
         }
-        leaf->name[0] = leaf->kind;
+        leaf->name[0] = flags & LEAF_KIND;
         host_hash(run->host, leaf->name + BLAKE3_HASH_WORDS);
         host_keyed(path, leaf->message, leaf->name);
     }
     return LEDGER_OK;
 }
 
-static inline void read_value(struct run *run, struct leaf_room *leaf)
+/* Values; of steady leaves also the hashes of what they hold before the run. */
+static int read_values(struct run *run)
 {
-    blake3_word *value = (blake3_word *)leaf->slot.new_value;
-    uint32_t count = leaf->value_words;
-    if (count == 4) { /* an account without tokens */
-        value[0] = host_in(run->host);
-        value[1] = host_in(run->host);
-        value[2] = host_in(run->host);
-        value[3] = host_in(run->host);
-        return;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        value[i] = host_in(run->host);
-    }
-}
-
-/* Values, and their hashes in the messages of the leaves. */
-static void read_values(struct run *run)
-{
-    const struct hash_key key = key_load(TREE_KEY_VALUE);
+    const struct hash_key value_key = key_load(TREE_KEY_VALUE);
+    const struct hash_key leaf_key = key_load(TREE_KEY_LEAF);
     struct leaf_room *end = run->leaves + run->slot_count;
     for (struct leaf_room *leaf = run->leaves; leaf != end; leaf++) {
-        read_value(run, leaf);
-        if (leaf->is_steady) {
-            host_keyed(key, leaf->message + BLAKE3_HASH_WORDS,
-                       (const blake3_word *)leaf->slot.new_value);
+        blake3_word *value = (blake3_word *)leaf->slot.new_value;
+        uint32_t flags = leaf->flags;
+        uint32_t count = flags >> LEAF_WORDS_SHIFT;
+        if (count == 4) { /* an account without tokens */
+            value[0] = host_in(run->host);
+            value[1] = host_in(run->host);
+            value[2] = host_in(run->host);
+            value[3] = host_in(run->host);
+        } else if (count > BLAKE3_BLOCK_WORDS) {
+            return LEDGER_WITNESS;
+        } else {
+            for (uint32_t i = 0; i < count; i++) {
+                value[i] = host_in(run->host);
+            }
+        }
+        if ((flags & LEAF_STEADY) != 0) {
+            host_keyed(value_key, leaf->message + BLAKE3_HASH_WORDS, value);
+            host_keyed(leaf_key, (blake3_word *)((uint8_t *)leaf->line + leaf_side(leaf)),
+                       leaf->message);
         }
     }
-}
-
-/* Hashes of steady leaves as they are now, where the steady pass looks for them. */
-static void hash_old_leaves(struct run *run)
-{
-    const struct hash_key key = key_load(TREE_KEY_LEAF);
-    struct leaf_room *end = run->leaves + run->slot_count;
-    for (struct leaf_room *leaf = run->leaves; leaf != end; leaf++) {
-        if (leaf->is_steady) {
-            host_keyed(key, leaf->line + leaf->side, leaf->message);
-        }
-    }
+    return LEDGER_OK;
 }
 
 /* What the general pass over a proof needs beside that: of all slots, as it sorts and splits
@@ -145,6 +121,7 @@ static void keep_old_values(struct run *run)
         struct leaf_room *leaf = &run->leaves[i];
         const blake3_word *value = (const blake3_word *)leaf->slot.new_value;
         blake3_word *kept = (blake3_word *)leaf->slot.old_value;
+        leaf->slot.old_present = leaf->slot.new_present;
         hash_copy((blake3_word *)leaf->slot.path, leaf->message);
         hash_copy(kept, value);
         hash_copy(kept + BLAKE3_HASH_WORDS, value + BLAKE3_HASH_WORDS);
@@ -156,7 +133,7 @@ static void hash_new_values(struct run *run)
     const struct hash_key key = key_load(TREE_KEY_VALUE);
     struct leaf_room *end = run->leaves + run->slot_count;
     for (struct leaf_room *leaf = run->leaves; leaf != end; leaf++) {
-        if (leaf->is_steady) {
+        if ((leaf->flags & LEAF_STEADY) != 0) {
             host_keyed(key, leaf->message + BLAKE3_HASH_WORDS,
                        (const blake3_word *)leaf->slot.new_value);
         }
@@ -176,7 +153,7 @@ static struct tree_slot *witness_find(void *owner, uint8_t kind, const uint8_t k
         return NULL;
     }
     struct leaf_room *leaf = run->leaves + index;
-    if (leaf->kind != kind || !hash_is(leaf->name + BLAKE3_HASH_WORDS, key)) {
+    if ((leaf->flags & LEAF_KIND) != kind || !hash_is(leaf->name + BLAKE3_HASH_WORDS, key)) {
         return NULL;
     }
     run->hints_used++;
@@ -209,7 +186,7 @@ static int read_script(struct run *run, struct order *order)
 static inline struct leaf_room *account_room(struct run *run, uint32_t index)
 {
     struct leaf_room *leaf = run->leaves + index;
-    return index < run->slot_count && leaf->kind == LEAF_ACCOUNT ? leaf : NULL;
+    return index < run->slot_count && (leaf->flags & LEAF_KIND) == LEAF_ACCOUNT ? leaf : NULL;
 }
 
 /* Reads, hashes and executes one order. A name's first half is not needed any more: the blocks of
@@ -241,8 +218,11 @@ static inline int run_order(struct run *run, struct ledger_block *block, uint32_
             return LEDGER_WITNESS;
         }
         order.recipient = &recipient->slot;
+        order.script = NULL;
+        order.script_length = 0;
     } else {
         order.kind = TRANSACTION_WITHDRAW;
+        order.recipient = NULL;
         order.script_length = (uint8_t)second;
         if (second > SCRIPT_ROOM || !read_script(run, &order)) {
             return LEDGER_FORMAT;
@@ -423,11 +403,12 @@ int transition(struct host *host, struct transition_room *room, struct transitio
     if (error == LEDGER_OK) {
         error = read_names(&run);
     }
+    if (error == LEDGER_OK) {
+        error = read_values(&run);
+    }
     if (error != LEDGER_OK) {
         return error;
     }
-    read_values(&run);
-    hash_old_leaves(&run);
     if (run.proof_words != 0) {
         keep_old_values(&run);
     }
