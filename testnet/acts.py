@@ -10,11 +10,11 @@ import trio
 
 from p2p_seq.api.client import ApiClient, ApiError
 from p2p_seq.api.types import NodeStatus
+from p2p_seq.epochs.recompute import Recomputed, RecomputeError, recompute
 from p2p_seq.protocol.errors import OperatorError
 from testnet.launch import Testnet
 from testnet.layout import node_name
 from testnet.peg_act import play_peg
-from testnet.recompute import Recomputed, RecomputeError, recompute
 from testnet.stage import ActFailedError, ActReport, Stage, require
 
 ACTS: Final[dict[str, Callable[[Stage], Awaitable[None]]]] = {"peg": play_peg}

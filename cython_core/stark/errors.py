@@ -58,6 +58,8 @@ class Reason(StrEnum):
     """The file around the proof is damaged, breaks a limit, or spells something in a second way."""
     UNKNOWN_STATEMENT = "unknown-statement"
     """No statement of this program has the name that the file says."""
+    WRONG_STATEMENT = "wrong-statement"
+    """It may be right, but proves something else than what was asked for."""
 
 
 class InvalidProof(Exception):

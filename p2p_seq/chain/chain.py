@@ -8,7 +8,6 @@ transaction when it is final: block, leaves, receipts, index, bridge and seal (H
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import trio
 
@@ -23,6 +22,7 @@ from p2p_seq.consensus.schedule import LeaderSchedule
 from p2p_seq.consensus.types import BlockReference, Instance
 from p2p_seq.ledger.core import EpochBudget
 from p2p_seq.ledger.executor import Ledger
+from p2p_seq.ledger.guest import program_id
 from p2p_seq.mempool.types import Parsed, Selection, SelectionLimits
 from p2p_seq.observability.logs import room_logger
 from p2p_seq.protocol.blocks import (
@@ -46,7 +46,6 @@ from p2p_seq.protocol.state import (
     OutputsFrame,
     ledger_constants,
 )
-from p2p_seq.protocol.tags import Tag, tagged_hash
 from p2p_seq.protocol.types import (
     ZERO32,
     BlockHeight,
@@ -72,9 +71,6 @@ SelectTransactions = Callable[[SelectionLimits, Sequence[bytes]], Selection]
 
 CheckSignatures = Callable[[bytes, Sequence[bytes]], Awaitable[bool]]
 """Whether all transactions of a block are signed: (encoded transactions, their ids)."""
-
-RULES_VERSION: Final = 1
-"""Version of the transition rules; names the program while there is no ELF (PROTOCOL.md 3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +132,7 @@ class Chain:
         self._on_decided = on_decided
         constants = ledger_constants(self.params, self.chain_id)
         self.parser = TransactionParser(constants)
-        self.program = tagged_hash(
-            self.params.network, Tag.PROGRAM, RULES_VERSION.to_bytes(4, "big")
-        )
+        self.program = program_id(self.params.network)
         self._candidates: dict[Hash32, _Candidate] = {}
         self._unwritten: dict[Epoch, SealedEpoch] = {}
         self.being_written: tuple[Finalised, ...] = ()

@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 
 from p2p_seq.cli.common import Exit, answer_json
 from p2p_seq.cli.proof import File, Json, Verifier, chosen_verifier, read_proof, refusal
+from p2p_seq.cli.proving import clear_progress, context_of, show_progress, store_file
 from p2p_seq.protocol.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ Elf = Annotated[Path, Parameter(help="An RV32IM executable (docs/vm.md).")]
 T = TypeVar("T")
 
 INPUT_BYTES_MAX = 1 << 30
-BAR_WIDTH = 24
 MEMORY_PAGES = 16_384
 PAGE_KIB = 4
 
@@ -137,7 +137,7 @@ def prove(
     from cython_core.zkvm.proof import prove_run
 
     program = load_program(elf)
-    context = _context(payee)
+    context = context_of(payee)
     prepare_key(program)
     if threads < 1:
         raise OperatorError(
@@ -150,7 +150,7 @@ def prove(
         )
     limits = Limits(CLOCK_MAX if setting.cycles is None else setting.cycles, setting.memory_pages)
     words, answers = setting.witness()
-    options = Options(threads=threads, progress=_stage_progress)
+    options = Options(threads=threads, progress=show_progress)
     started = perf_counter()
     proof, outcome = _guarded(
         lambda: prove_run(
@@ -158,9 +158,9 @@ def prove(
         )
     )
     seconds = perf_counter() - started
-    _clear_progress()
+    clear_progress()
     encoded = proof.encode()
-    _store(output, encoded)
+    store_file(output, encoded)
     facts = {**_identity(program, setting.network), **_end(outcome), "payee": context.hex(),
              "bytes": len(encoded), "seconds": round(seconds, 3), "file": str(output)}  # fmt: skip
     _answer(facts, is_json=setting.json)
@@ -213,41 +213,6 @@ def prepare_key(program: "Program") -> None:
         raise OperatorError(
             "runs of this program cannot be proven", str(error), "link it elsewhere", Exit.USAGE
         ) from None
-
-
-def _context(payee: str | None) -> bytes:
-    from cython_core.stark.proof import CONTEXT_BYTES_MAX
-
-    try:
-        context = bytes.fromhex(payee or "")
-    except ValueError:
-        context = None
-    if context is None or len(context) > CONTEXT_BYTES_MAX:
-        raise OperatorError(
-            f"--payee {payee} is none",
-            f"it is not at most {CONTEXT_BYTES_MAX} bytes in hexadecimal",
-            "write two digits for each byte, such as a public key",
-            Exit.USAGE,
-        )
-    return context
-
-
-def _store(file: Path, encoded: bytes) -> None:
-    """Writes beside the file first: who finds it finds all of it."""
-    unfinished = file.with_name(file.name + ".unfinished")
-    try:
-        with unfinished.open("wb") as stream:
-            stream.write(encoded)
-            stream.flush()
-            os.fsync(stream.fileno())
-        unfinished.replace(file)
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise OperatorError(
-            f"{file} cannot be written", why, "name another file", Exit.USAGE
-        ) from None
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def load_program(file: Path) -> "Program":
@@ -370,17 +335,6 @@ def _write(file: Path | None, root: bytes, pieces: "Iterator[tuple[bytes, bytes]
 def _progress(cycles: int) -> None:
     if sys.stderr.isatty():
         print(f"\r{cycles:,} cycles\r", end="", file=sys.stderr, flush=True)
-
-
-def _stage_progress(stage: str, done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        bar = "#" * (BAR_WIDTH * done // max(total, 1))
-        print(f"\r[{bar:<{BAR_WIDTH}}] {stage:<8}\r", end="", file=sys.stderr, flush=True)
-
-
-def _clear_progress() -> None:
-    if sys.stderr.isatty():
-        print(f"\r{'':<{BAR_WIDTH + 12}}\r", end="", file=sys.stderr, flush=True)
 
 
 def _identity(program: "Program", network: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ through one. Nothing here knows how runs are proven.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from cython_core.guest.program import ledger_program
 from cython_core.ledger._ledger import NativeLedger, TransitionResult, run_transition
 from cython_core.merkle._tree import StateTree
 from p2p_seq.ledger.core import EpochBudget, block_cycles
@@ -16,6 +17,13 @@ from p2p_seq.ledger.witness import BatchBlock, build_witness
 from p2p_seq.protocol.params import Params
 from p2p_seq.protocol.records import decode_records
 from p2p_seq.protocol.state import OutputsFrame
+from p2p_seq.protocol.tags import Tag, tagged_hash
+from p2p_seq.protocol.types import Hash32
+
+
+def program_id(network: str) -> Hash32:
+    """What outputs name the program by (PROTOCOL.md section 3)."""
+    return tagged_hash(network, Tag.PROGRAM, ledger_program().identity)
 
 
 @dataclass(frozen=True, slots=True)

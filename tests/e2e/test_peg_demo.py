@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from p2p_seq.epochs.recompute import RecomputeError, recompute
 from p2p_seq.storage.store import Store
 from p2p_seq.storage.tables import Table
 from testnet.launch import genesis_of
-from testnet.recompute import RecomputeError, recompute
 from tests.support.testnets import running_demo, status_of, steps_of
 
 pytestmark = pytest.mark.timeout(300)

@@ -14,7 +14,7 @@ from cython_core.vm.run import execute
 from cython_core.zkvm.proof import prove_run
 from p2p_seq.cli.common import Exit
 from p2p_seq.cli.main import run
-from p2p_seq.cli.vm import BAR_WIDTH
+from p2p_seq.cli.proving import BAR_WIDTH
 from p2p_seq.protocol.tags import Tag, tagged_hash
 from tests.unit.cython_core.vm_programs import HALT, Guest, program_of
 from tests.unit.cython_core.zkvm_runs import SMALL, elf_of

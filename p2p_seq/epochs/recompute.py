@@ -1,20 +1,23 @@
 """Re-executes a node's finalised chain from genesis and compares everything on the way.
 
 Nothing that the node derived is believed: blocks are read from its store, and links, certificates,
-state roots, supply and every epoch's outputs are computed again, by the ledger block by block and
-by the transition program batch by batch (its native build, over witnesses: the same run that an
-epoch's trace is made from).
+signatures, state roots, supply and every epoch's outputs are computed again, by the ledger block by
+block and by the transition program batch by batch (its native build, over witnesses: the same run
+that an epoch's trace is made from). Who wants these runs is told each of them on the way.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from cython_core.ledger._ledger import NativeLedger, run_transition
+from cython_core.ledger._ledger import NativeLedger, TransactionParser
 from cython_core.merkle._tree import StateTree
-from p2p_seq.chain.chain import RULES_VERSION, set_of_seal
+from p2p_seq.chain.chain import set_of_seal
 from p2p_seq.ledger.executor import Ledger
-from p2p_seq.ledger.witness import BatchBlock, build_witness
+from p2p_seq.ledger.guest import GuestRun, prepare_run, program_id
+from p2p_seq.ledger.witness import BatchBlock
+from p2p_seq.node.signature_worker import check_triples
 from p2p_seq.protocol.blocks import Block, BlockKind, Header, Origin
 from p2p_seq.protocol.errors import LocalError, RemoteError
 from p2p_seq.protocol.genesis import Genesis
@@ -22,7 +25,6 @@ from p2p_seq.protocol.seals import SealBody
 from p2p_seq.protocol.sets import SequencerSet
 from p2p_seq.protocol.stakes import StakeRecord
 from p2p_seq.protocol.state import BlockContext, GenesisState, OutputsFrame, ledger_constants
-from p2p_seq.protocol.tags import Tag, tagged_hash
 from p2p_seq.protocol.types import ZERO32, BlockHeight, Epoch, Hash32, SatsPerKvb, XOnlyKey
 from p2p_seq.protocol.votes import Certificate, VoteKind
 from p2p_seq.staking.registry import Registry, founding_set
@@ -47,6 +49,20 @@ class SealDigests:
     state_root: str
 
 
+@dataclass(frozen=True, slots=True)
+class BatchRun:
+    """One run of the transition program, all of whose results were compared."""
+
+    epoch: Epoch
+    batch: int
+    """From 0 in each epoch."""
+    first_height: BlockHeight
+    last_height: BlockHeight
+    is_last: bool
+    """Of its epoch, with the epoch's outputs in its statement."""
+    run: GuestRun
+
+
 @dataclass(slots=True)
 class Recomputed:
     """What came out."""
@@ -65,11 +81,21 @@ class Recomputed:
     seals: list[SealDigests] = field(default_factory=list)
 
 
-def recompute(home: Path, genesis: Genesis) -> Recomputed:
-    """Raises RecomputeError at the first thing that does not hold, OperatorError for no store."""
+class Enough(Exception):
+    """Raised by who is told of runs, to end the walk."""
+
+
+def recompute(
+    home: Path, genesis: Genesis, on_run: Callable[[BatchRun], object] = lambda _: None
+) -> Recomputed:
+    """Raises RecomputeError at the first thing that does not hold, OperatorError for no store.
+
+    `on_run` hears each run of the transition program and may raise Enough; what was walked until
+    then is what comes back.
+    """
     store = Store.open_to_read(home / "chain")
     try:
-        return _Walk(ChainStore(store), genesis).run()
+        return _Walk(ChainStore(store), genesis, on_run).run()
     except (RemoteError, LocalError) as error:
         raise RecomputeError(f"{home}: {type(error).__name__}: {error}") from error
     finally:
@@ -79,8 +105,11 @@ def recompute(home: Path, genesis: Genesis) -> Recomputed:
 class _Walk:
     """One pass over one store."""
 
-    def __init__(self, store: ChainStore, genesis: Genesis) -> None:
+    def __init__(
+        self, store: ChainStore, genesis: Genesis, on_run: Callable[[BatchRun], object]
+    ) -> None:
         self._store = store
+        self._on_run = on_run
         self._genesis = genesis
         self._network = genesis.network
         self._chain_id = genesis.chain_id
@@ -91,7 +120,9 @@ class _Walk:
         self._lag = NativeLedger(StateTree(), self._constants)
         names = [bytes([kind]) + key for kind, key, _ in before.leaves()]
         self._lag.load(b"".join(names), b"".join(value for _, _, value in before.leaves()))
+        self._parser = TransactionParser(self._constants)
         self._batch: list[BatchBlock] = []
+        self._batch_number = 0
         self._batch_pre_root = Hash32(self._lag.root)
         self._registry = Registry.of_genesis(genesis)
         self._members = founding_set(genesis)
@@ -107,8 +138,11 @@ class _Walk:
         tip = self._store.tip()
         if tip is None:
             raise RecomputeError("there is no finalised block")
-        for height in range(tip.height + 1):
-            self._step(BlockHeight(height))
+        try:
+            for height in range(tip.height + 1):
+                self._step(BlockHeight(height))
+        except Enough:
+            return self._found
         self._finish_batch(None)
         self._require(self._certified == tip.height, "the tip has no finality certificate")
         self._found.height, self._found.digest = tip.height, self._digest.hex()
@@ -144,6 +178,8 @@ class _Walk:
             BatchBlock(context, body.records, body.transactions, body.transaction_count)
         )
         self._require(summary.root == place[1], "the stored root is not the recomputed one")
+        verdicts = check_triples(self._parser.signing_triples(body.transactions))
+        self._require(all(verdicts), "a transaction's signature is wrong")
         self._require(
             summary.receipt_bytes == (self._store.receipts(height) or b""), "receipts differ"
         )
@@ -195,19 +231,18 @@ class _Walk:
         )
 
     def _frame(self, next_set: SequencerSet, origin: Origin) -> OutputsFrame:
-        program = tagged_hash(self._network, Tag.PROGRAM, RULES_VERSION.to_bytes(4, "big"))
+        network = self._network
         return OutputsFrame(
-            program, self._members.digest(self._network), next_set.digest(self._network), origin
+            program_id(network), self._members.digest(network), next_set.digest(network), origin
         )
 
     def _finish_batch(self, last: tuple[OutputsFrame, Hash32] | None) -> None:
         """Run the transition program over the blocks since the last batch."""
         if not self._batch:
             return
-        frame = None if last is None else last[0]
-        witness = build_witness(self._lag.tree, self._constants, self._batch, frame)
-        outcome = run_transition(witness)
-        outputs = ZERO32 if last is None else last[1]
+        frame, outputs = (None, ZERO32) if last is None else last
+        run = prepare_run(self._lag.tree, self._constants, self._batch, frame)
+        outcome = run.result
         self._require(outcome.pre_root == self._batch_pre_root, "the program starts elsewhere")
         self._require(outcome.post_root == self._root, "the program ends in another state")
         self._require(outcome.outputs_digest == outputs, "the program has other outputs")
@@ -215,8 +250,23 @@ class _Walk:
             self._lag.execute(
                 block.context.encode(), block.records, block.transactions, block.transaction_count
             )
+        self._tell(run, is_last=last is not None)
         self._batch, self._batch_pre_root = [], Hash32(self._lag.root)
         self._found.batches += 1
+
+    def _tell(self, run: GuestRun, *, is_last: bool) -> None:
+        """Who listens hears of the run. The transitions of a seal belong to the next epoch."""
+        first = self._batch[0].context
+        batch = BatchRun(
+            first.epoch,
+            self._batch_number,
+            first.height,
+            self._batch[-1].context.height,
+            is_last,
+            run,
+        )
+        self._batch_number = 0 if is_last else self._batch_number + 1
+        self._on_run(batch)
 
     def _check_certificate(self, header: Header, digest: Hash32) -> None:
         encoded = self._store.certificate(header.height)

@@ -1,0 +1,1 @@
+"""Epochs after their seal: what their batches are, natively and as runs of the guest."""
