@@ -14,7 +14,7 @@ cdef extern from "field/kb31.h":
     uint32_t kb31_to_plain(uint32_t value) noexcept nogil
 
 cdef extern from "field/kb31_cells.h":
-    uint32_t *kb31_cells_new(size_t count) noexcept nogil
+    uint32_t *kb31_cells_uncleared(size_t count) noexcept nogil
     void kb31_cells_free(uint32_t *cells, size_t count) noexcept nogil
 
 cdef extern from "hash/b3_many.h":
@@ -212,7 +212,7 @@ cdef CommitmentTree build_tree(dict digests, tuple matrices, isa_id isa):
     tree.matrices = matrices
     tree.log = max(digests)
     tree.word_count = <size_t>16 << tree.log
-    tree.nodes = <uint8_t *>kb31_cells_new(tree.word_count)
+    tree.nodes = <uint8_t *>kb31_cells_uncleared(tree.word_count)
     if tree.nodes == NULL:
         raise MemoryError
     write_digests(digests[tree.log], tree.log, tree.nodes + (<size_t>32 << tree.log))

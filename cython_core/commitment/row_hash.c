@@ -54,7 +54,7 @@ int row_hasher_init(struct row_hasher *hasher, size_t rows, uint32_t blocks, int
     hasher->coset_log = coset_log;
     hasher->isa = isa;
     hasher->plane = hasher->groups * ROW_GROUP_WORDS;
-    hasher->state = kb31_cells_new(state_words(hasher));
+    hasher->state = kb31_cells_uncleared(state_words(hasher));
     return hasher->state != NULL ? 0 : -1;
 }
 
