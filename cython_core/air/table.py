@@ -118,6 +118,32 @@ class Table:
         return tuple(dict.fromkeys(leaves))
 
     @cached_property
+    def buses_alone(self) -> "Table":
+        """The table without its constraints and without the nodes that are only theirs."""
+        needed = {node for one in self.interactions for node in (one.multiplicity, *one.elements)}
+        for index in range(len(self.nodes) - 1, -1, -1):
+            if index in needed and self.nodes[index].operation in ARITHMETIC:
+                needed |= {self.nodes[index].a, self.nodes[index].b}
+        places = {node: place for place, node in enumerate(sorted(needed))}
+        nodes = (self.nodes[index] for index in places)
+        return replace(
+            self,
+            nodes=tuple(
+                Node(node.operation, places[node.a], places[node.b])
+                if node.operation in ARITHMETIC
+                else node
+                for node in nodes
+            ),
+            constraints=(),
+            interactions=tuple(
+                Interaction(
+                    one.bus, places[one.multiplicity], tuple(places[node] for node in one.elements)
+                )
+                for one in self.interactions
+            ),
+        )
+
+    @cached_property
     def main_next(self) -> tuple[int, ...]:
         """Main columns that the nodes read in the next row, ascending."""
         return self._next_columns(Operation.MAIN)

@@ -7,6 +7,6 @@ C code includes `ntt/ntt.h`, which works on one panel of 16 columns and needs no
 files of `ntt/sources.txt`. `_reference` is the pure-Python twin.
 """
 
-from cython_core.ntt._ntt import available_kernels, forward, inverse, reverse_rows
+from cython_core.ntt._ntt import available_kernels, forward, forward_blocks, inverse, reverse_rows
 
-__all__ = ["available_kernels", "forward", "inverse", "reverse_rows"]
+__all__ = ["available_kernels", "forward", "forward_blocks", "inverse", "reverse_rows"]

@@ -11,5 +11,8 @@ def forward(matrix: Matrix, shift: int = 1, kernel: str = "auto") -> Matrix:
     """Values at shift * g^r in natural order of coefficients in bit-reversed order. ValueError as
     of `inverse`, and for a shift not in [1, p)."""
 
+def forward_blocks(matrix: Matrix, block_log: int, shift: int = 1, kernel: str = "auto") -> Matrix:
+    """`forward` of each 2^block_log rows on their own, at most 2^12."""
+
 def reverse_rows(matrix: Matrix) -> Matrix:
     """Row r goes to the bit reversal of r: coefficients in natural order and back."""

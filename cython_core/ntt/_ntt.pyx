@@ -5,10 +5,12 @@ from libc.stdint cimport uint32_t
 
 from cython_core.field._matrix cimport Matrix
 from cython_core.ntt.ntt cimport (
+    NTT_BLOCK_LOG_MAX,
     NTT_LOG_MAX,
     ntt_best,
     ntt_by_name,
     ntt_forward,
+    ntt_forward_blocks,
     ntt_inverse,
     ntt_kernel,
     ntt_plan,
@@ -61,7 +63,7 @@ def inverse(Matrix matrix not None, str kernel not None="auto"):
     cdef Py_ssize_t index
     with nogil:
         for index in range(matrix.panels):
-            ntt_inverse(code, plan, matrix.panel(index))
+            ntt_inverse(code, plan, matrix.panel(index), matrix.panel(index))
 
 
 def forward(Matrix matrix not None, shift=1, str kernel not None="auto"):
@@ -77,6 +79,28 @@ def forward(Matrix matrix not None, shift=1, str kernel not None="auto"):
     with nogil:
         for index in range(matrix.panels):
             ntt_forward(code, plan, matrix.panel(index), coset, values.panel(index))
+    return values
+
+
+def forward_blocks(Matrix matrix not None, int block_log, shift=1, str kernel not None="auto"):
+    cdef const ntt_kernel *code = kernel_of(kernel)
+    cdef const ntt_plan *plan
+    cdef uint32_t log = log_of(matrix), coset
+    cdef size_t blocks
+    cdef Matrix values
+    cdef Py_ssize_t index
+    if not 0 <= block_log <= min(log, NTT_BLOCK_LOG_MAX):
+        raise ValueError(f"{matrix.height} rows are not blocks of 2^{block_log}")
+    if not 0 < shift < KB31_P:
+        raise ValueError(f"{shift} is not the shift of a coset")
+    plan = ntt_plan_get(block_log)
+    if plan == NULL:
+        raise MemoryError
+    coset, blocks = kb31_from_plain(<uint32_t>shift), <size_t>1 << (log - block_log)
+    values = Matrix(matrix.height, matrix.width)
+    with nogil:
+        for index in range(matrix.panels):
+            ntt_forward_blocks(code, plan, blocks, matrix.panel(index), coset, values.panel(index))
     return values
 
 

@@ -120,15 +120,23 @@ const struct ntt_kernel *ntt_best(void)
     return &ntt_scalar;
 }
 
-void ntt_inverse(const struct ntt_kernel *kernel, const struct ntt_plan *plan, uint32_t *panel)
+void ntt_inverse(const struct ntt_kernel *kernel, const struct ntt_plan *plan,
+                 const uint32_t *values, uint32_t *coefficients)
 {
-    kernel->inverse(plan, panel);
+    kernel->inverse(plan, values, coefficients);
 }
 
 void ntt_forward(const struct ntt_kernel *kernel, const struct ntt_plan *plan,
                  const uint32_t *coefficients, uint32_t shift, uint32_t *values)
 {
     kernel->forward(plan, coefficients, shift, values);
+}
+
+void ntt_forward_blocks(const struct ntt_kernel *kernel, const struct ntt_plan *plan,
+                        size_t blocks, const uint32_t *coefficients, uint32_t shift,
+                        uint32_t *values)
+{
+    kernel->forward_blocks(plan, blocks, coefficients, shift, values);
 }
 
 void ntt_reverse_rows(const uint32_t *from, uint32_t log, uint32_t *to)

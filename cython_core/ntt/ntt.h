@@ -11,9 +11,10 @@
 #ifndef P2PSEQ_NTT_NTT_H
 #define P2PSEQ_NTT_NTT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
-enum { NTT_LOG_MAX = 24 };
+enum { NTT_LOG_MAX = 24, NTT_BLOCK_LOG_MAX = 12 };
 
 /* Twiddle factors of one size. */
 struct ntt_plan;
@@ -28,8 +29,12 @@ const struct ntt_kernel *ntt_by_name(const char *name);
 /* The widest kernel that this CPU runs. */
 const struct ntt_kernel *ntt_best(void);
 
-/* Row r holds the values at g^r; afterwards row rev(i) holds coefficient i. In place. */
-void ntt_inverse(const struct ntt_kernel *kernel, const struct ntt_plan *plan, uint32_t *panel);
+/*
+ * Row r of `values` holds the values at g^r; row rev(i) of `coefficients` receives coefficient i.
+ * `coefficients` may be `values`; else they do not overlap.
+ */
+void ntt_inverse(const struct ntt_kernel *kernel, const struct ntt_plan *plan,
+                 const uint32_t *values, uint32_t *coefficients);
 
 /*
  * Row rev(i) of `coefficients` holds coefficient i; row r of `values` receives the values at
@@ -38,6 +43,14 @@ void ntt_inverse(const struct ntt_kernel *kernel, const struct ntt_plan *plan, u
  */
 void ntt_forward(const struct ntt_kernel *kernel, const struct ntt_plan *plan,
                  const uint32_t *coefficients, uint32_t shift, uint32_t *values);
+
+/*
+ * The same for many polynomials, one after the other in blocks of 2^log rows, log at most
+ * NTT_BLOCK_LOG_MAX.
+ */
+void ntt_forward_blocks(const struct ntt_kernel *kernel, const struct ntt_plan *plan,
+                        size_t blocks, const uint32_t *coefficients, uint32_t shift,
+                        uint32_t *values);
 
 /* Row rev(r) of `to` becomes row r of `from`. They do not overlap. */
 void ntt_reverse_rows(const uint32_t *from, uint32_t log, uint32_t *to);

@@ -3,6 +3,6 @@
 #define KB_ISA_AVX2
 #include "ntt/ntt_lanes.h"
 
-const struct ntt_kernel ntt_avx2 = {"avx2", inverse, forward};
+const struct ntt_kernel ntt_avx2 = {"avx2", inverse, forward, forward_blocks};
 
 #endif

@@ -3,6 +3,6 @@
 #define KB_ISA_AVX512
 #include "ntt/ntt_lanes.h"
 
-const struct ntt_kernel ntt_avx512 = {"avx512", inverse, forward};
+const struct ntt_kernel ntt_avx512 = {"avx512", inverse, forward, forward_blocks};
 
 #endif

@@ -225,6 +225,6 @@ NTT_TARGET static void dif(const uint32_t *from, uint32_t *to, uint32_t log,
 
 #include "ntt/ntt_passes.h"
 
-const struct ntt_kernel ntt_avx512ifma = {"avx512ifma", inverse, forward};
+const struct ntt_kernel ntt_avx512ifma = {"avx512ifma", inverse, forward, forward_blocks};
 
 #endif

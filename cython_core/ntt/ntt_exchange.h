@@ -19,6 +19,7 @@ enum {
     GROUP_COLUMNS_MAX = 8,
     /* Rows asked for ahead. They may share one set of the cache, which has 8 to 16 places. */
     FETCH_AHEAD = 8,
+    FETCHED_TOGETHER = 8,
 };
 
 /* For each row: the buffer's columns go to `send` (or nowhere), then come from `bring`. */
@@ -41,10 +42,24 @@ static struct exchange exchange_of(const struct ntt_plan *plan, size_t columns)
     return exchange;
 }
 
-static struct exchange exchange_idle(void)
+/* One that copies nothing, but fetches rows that are read and others that are written soon. */
+static struct exchange exchange_fetching(const uint32_t *read, uint32_t *written, size_t rows)
 {
-    struct exchange exchange = {NULL, NULL, NULL, 0, 0, 0, 0};
+    struct exchange exchange = {NULL, written, read, 0, rows / FETCHED_TOGETHER, 0, 0};
     return exchange;
+}
+
+NTT_TARGET static inline void fetch_rows(struct exchange *e)
+{
+    size_t row;
+
+    for (row = 0; row < FETCHED_TOGETHER; row++) {
+        __builtin_prefetch(e->bring + row * KB31_PANEL, 0, 2);
+        __builtin_prefetch(e->send + row * KB31_PANEL, 1, 2);
+    }
+    e->bring += FETCHED_TOGETHER * KB31_PANEL;
+    e->send += FETCHED_TOGETHER * KB31_PANEL;
+    e->row++;
 }
 
 static void exchange_start(struct exchange *e, uint32_t *buffer, uint32_t *send,
@@ -62,6 +77,10 @@ NTT_TARGET static inline void exchange_row(struct exchange *e)
     size_t column, at = e->row * KB31_PANEL;
 
     if (e->row == e->rows) {
+        return;
+    }
+    if (e->buffer == NULL) {
+        fetch_rows(e);
         return;
     }
     if (e->send != NULL) {

@@ -2,13 +2,15 @@
 #ifndef P2PSEQ_NTT_INTERNAL_H
 #define P2PSEQ_NTT_INTERNAL_H
 
+#include <stddef.h>
+
 #include "field/kb31.h"
 #include "ntt/ntt.h"
 
 enum {
     ROW_BYTES = KB31_PANEL * 4,
     /* The longest transform that is done in one pass, and the longest part of two passes. */
-    NTT_PASS_LOG_MAX = 12,
+    NTT_PASS_LOG_MAX = NTT_BLOCK_LOG_MAX,
     /* Kernels read roots in vectors, also of the first levels. */
     NTT_ROOTS_PADDING = 16,
 };
@@ -32,9 +34,11 @@ struct ntt_plan {
 
 struct ntt_kernel {
     const char *name;
-    void (*inverse)(const struct ntt_plan *plan, uint32_t *panel);
+    void (*inverse)(const struct ntt_plan *plan, const uint32_t *values, uint32_t *coefficients);
     void (*forward)(const struct ntt_plan *plan, const uint32_t *coefficients, uint32_t shift,
                     uint32_t *values);
+    void (*forward_blocks)(const struct ntt_plan *plan, size_t blocks,
+                           const uint32_t *coefficients, uint32_t shift, uint32_t *values);
 };
 
 extern const struct ntt_kernel ntt_scalar, ntt_avx2, ntt_avx512, ntt_avx512ifma;

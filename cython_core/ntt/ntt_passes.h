@@ -31,9 +31,13 @@ static size_t group_columns(const struct ntt_plan *plan)
     return columns < limit ? columns : limit;
 }
 
-/* `ratio` is the one of column 0; each further column has it times g, backward 1 / g. */
+/*
+ * `ratio` is the one of column 0; each further column has it times g, backward 1 / g. `to` may be
+ * `from`.
+ */
 NTT_TARGET static void column_pass(const struct ntt_plan *plan, int is_forward, uint32_t ratio,
-                                   uint32_t *panel, struct twiddles *twiddles, void *scratch)
+                                   const uint32_t *from, uint32_t *to, struct twiddles *twiddles,
+                                   void *scratch)
 {
     size_t columns = (size_t)1 << plan->block_log, count = group_columns(plan), first, column;
     size_t step = count * KB31_PANEL, group_cells = step << plan->column_log;
@@ -41,11 +45,11 @@ NTT_TARGET static void column_pass(const struct ntt_plan *plan, int is_forward, 
     uint32_t *group = groups[0], *other = groups[1], *rows;
     struct exchange exchange = exchange_of(plan, count);
 
-    exchange_start(&exchange, group, NULL, panel);
+    exchange_start(&exchange, group, NULL, from);
     exchange_finish(&exchange);
-    for (first = 0; first < columns; first += count, panel += step) {
-        exchange_start(&exchange, other, first == 0 ? NULL : panel - step,
-                       first + count == columns ? NULL : panel + step);
+    for (first = 0; first < columns; first += count, from += step, to += step) {
+        exchange_start(&exchange, other, first == 0 ? NULL : to - step,
+                       first + count == columns ? NULL : from + step);
         for (column = 0; column < count; column++) {
             rows = group + (column * KB31_PANEL << plan->column_log);
             if (is_forward) {
@@ -61,8 +65,33 @@ NTT_TARGET static void column_pass(const struct ntt_plan *plan, int is_forward, 
         exchange_finish(&exchange);
         rows = group, group = other, other = rows;
     }
-    exchange_start(&exchange, other, panel - step, NULL);
+    exchange_start(&exchange, other, to - step, NULL);
     exchange_finish(&exchange);
+}
+
+/* Blocks that lie together, each a polynomial of its own, on the coset of `ratio`. */
+NTT_TARGET static void block_pass(const struct ntt_plan *plan, uint32_t ratio, size_t blocks,
+                                  const uint32_t *coefficients, uint32_t *values,
+                                  struct twiddles *twiddles, void *scratch)
+{
+    size_t rows = (size_t)1 << plan->block_log, step = KB31_PANEL * rows, block;
+
+    twiddles_fill(twiddles, plan->roots, plan->block_log, ratio, KB31_ONE);
+    for (block = 0; block < blocks; block++, coefficients += step, values += step) {
+        struct exchange next = exchange_fetching(coefficients + step, values + step,
+                                                 block + 1 < blocks ? rows : 0);
+        dit(coefficients, values, plan->block_log, twiddles, scratch, &next);
+    }
+}
+
+NTT_TARGET static void forward_blocks(const struct ntt_plan *plan, size_t blocks,
+                                      const uint32_t *coefficients, uint32_t shift,
+                                      uint32_t *values)
+{
+    uint8_t scratch[(size_t)NTT_SCRATCH_ROW << plan->log] __attribute__((aligned(64)));
+    struct twiddles twiddles;
+
+    block_pass(plan, shift, blocks, coefficients, values, &twiddles, scratch);
 }
 
 NTT_TARGET static void forward(const struct ntt_plan *plan, const uint32_t *coefficients,
@@ -70,36 +99,34 @@ NTT_TARGET static void forward(const struct ntt_plan *plan, const uint32_t *coef
 {
     uint32_t longest = plan->block_log > plan->column_log ? plan->block_log : plan->column_log;
     uint8_t scratch[(size_t)NTT_SCRATCH_ROW << longest] __attribute__((aligned(64)));
-    size_t blocks = (size_t)1 << plan->column_log, block;
-    size_t step = (size_t)KB31_PANEL << plan->block_log;
-    struct exchange idle = exchange_idle();
+    size_t blocks = (size_t)1 << plan->column_log;
     struct twiddles twiddles;
 
-    twiddles_fill(&twiddles, plan->roots, plan->block_log, kb31_power(shift, blocks), KB31_ONE);
-    for (block = 0; block < blocks; block++) {
-        dit(coefficients + block * step, values + block * step, plan->block_log, &twiddles,
-            scratch, &idle);
-    }
+    block_pass(plan, kb31_power(shift, blocks), blocks, coefficients, values, &twiddles, scratch);
     if (blocks > 1) {
-        column_pass(plan, 1, shift, values, &twiddles, scratch);
+        column_pass(plan, 1, shift, values, values, &twiddles, scratch);
     }
 }
 
-NTT_TARGET static void inverse(const struct ntt_plan *plan, uint32_t *panel)
+NTT_TARGET static void inverse(const struct ntt_plan *plan, const uint32_t *values,
+                               uint32_t *coefficients)
 {
     uint32_t longest = plan->block_log > plan->column_log ? plan->block_log : plan->column_log;
     uint8_t scratch[(size_t)NTT_SCRATCH_ROW << longest] __attribute__((aligned(64)));
     size_t blocks = (size_t)1 << plan->column_log, block;
-    size_t step = (size_t)KB31_PANEL << plan->block_log;
-    struct exchange idle = exchange_idle();
+    size_t rows = (size_t)1 << plan->block_log, step = KB31_PANEL * rows;
     struct twiddles twiddles;
 
     if (blocks > 1) {
-        column_pass(plan, 0, KB31_ONE, panel, &twiddles, scratch);
+        column_pass(plan, 0, KB31_ONE, values, coefficients, &twiddles, scratch);
+        values = coefficients;
     }
     twiddles_fill(&twiddles, plan->inverse_roots, plan->block_log, KB31_ONE, plan->inverse_height);
     for (block = 0; block < blocks; block++) {
-        dif(panel + block * step, panel + block * step, plan->block_log, &twiddles, scratch,
-            &idle);
+        struct exchange next = exchange_fetching(values + (block + 1) * step,
+                                                 coefficients + (block + 1) * step,
+                                                 block + 1 < blocks ? rows : 0);
+        dif(values + block * step, coefficients + block * step, plan->block_log, &twiddles,
+            scratch, &next);
     }
 }

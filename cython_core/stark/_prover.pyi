@@ -31,13 +31,23 @@ def hash_coset(
 ) -> None:
     """Absorb the rows of one coset (0 to 3), panel by panel; `values` are its values if known."""
 
-def open_rows(
-    coefficients: Matrix, positions: Sequence[int], cosets: Mapping[int, Matrix]
-) -> bytes:
-    """Rows at ascending bit-reversed positions of the matrix's codeword (4 * height).
+class Opening:
+    """Rows of a matrix at ascending bit-reversed positions of its codeword (4 * height).
 
-    `cosets` has the values on those cosets that are at hand.
+    Where the values of a coset are at hand they are taken from there, else out of the coefficients.
+    Panels may be opened by several threads.
     """
+
+    def __init__(
+        self,
+        coefficients: Matrix,
+        positions: Sequence[int],
+        cosets: Mapping[int, Matrix],
+        kernel: str = "auto",
+    ) -> None: ...
+    def open(self, panel: int) -> None: ...
+    def encoded(self) -> bytes:
+        """The canonical rows, one after the other, when all panels are opened."""
 
 class Weights:
     """Powers of a point in the order of bit-reversed coefficients."""

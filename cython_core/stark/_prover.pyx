@@ -4,9 +4,12 @@
 Values are canonical integers on the Python side, extension elements tuples of five.
 """
 
+from functools import lru_cache
+
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
 
 from cython_core.air._tape cimport Program, air_program
 from cython_core.commitment._commitment cimport RowHasher
@@ -35,6 +38,7 @@ cdef extern from "field/kb31.h":
 
 cdef extern from "field/kb31_cells.h":
     uint32_t *kb31_cells_new(size_t count) noexcept nogil
+    uint32_t *kb31_cells_uncleared(size_t count) noexcept nogil
     void kb31_cells_free(uint32_t *cells, size_t count) noexcept nogil
 
 cdef extern from "stark/kernels.h":
@@ -48,12 +52,17 @@ cdef extern from "stark/kernels.h":
     const stark_kernels *stark_kernels_by_name(const char *name) noexcept nogil
 
 cdef extern from "stark/table.h":
+    enum:
+        STARK_OPERAND_MAIN
+        STARK_OPERAND_PREPROCESSED
+        STARK_READS_NOW
+        STARK_READS_NEXT
     cdef struct stark_operand:
         uint32_t kind, column, offset
     cdef struct stark_matrix:
         const uint32_t *cells
         size_t panels
-        int is_next_used
+        const uint8_t *reads
     cdef struct stark_buses:
         uint32_t group_count
         const uint32_t *group_starts
@@ -100,6 +109,19 @@ cdef extern from "stark/deep.h":
     int stark_deep_run "stark_deep"(const stark_deep_t *deep, const uint32_t *combined,
                                     uint32_t shift, size_t first, size_t last,
                                     uint32_t *out) noexcept nogil
+
+cdef extern from "stark/opening.h":
+    cdef struct stark_opening:
+        const stark_kernels *kernels
+        uint32_t log
+        size_t count
+        const uint32_t *positions
+        uint32_t *weights
+    size_t stark_opening_weights(const stark_opening *opening) noexcept nogil
+    size_t stark_opening_scratch(const stark_opening *opening) noexcept nogil
+    void stark_opening_prepare(const stark_opening *opening) noexcept nogil
+    int stark_opening_panel(const stark_opening *opening, const uint32_t *coefficients,
+                            uint32_t *scratch, uint32_t *rows) noexcept nogil
 
 cdef extern from "stark/coefficients.h":
     int stark_unshift(uint32_t *panel, uint32_t log, uint32_t shift) noexcept nogil
@@ -187,23 +209,15 @@ cdef class Words:
 def interpolate(Matrix values not None, Matrix coefficients not None, Py_ssize_t panel):
     """Bit-reversed coefficients of one panel of values, into the same panel of another matrix."""
     cdef const ntt_plan *plan = plan_of(log_of(values))
-    cdef Py_ssize_t words = KB31_PANEL * values.height
     check_panel(values, coefficients, panel)
     with nogil:
-        copy_words(values.panel(panel), words, coefficients.panel(panel))
-        ntt_inverse(ntt_best(), plan, coefficients.panel(panel))
+        ntt_inverse(ntt_best(), plan, values.panel(panel), coefficients.panel(panel))
 
 
 cdef int check_panel(Matrix one, Matrix other, Py_ssize_t panel) except -1:
     if one.height != other.height or one.width != other.width or not 0 <= panel < one.panels:
         raise ValueError("the matrices differ in shape, or have no such panel")
     return 0
-
-
-cdef void copy_words(const uint32_t *source, Py_ssize_t words, uint32_t *target) noexcept nogil:
-    cdef Py_ssize_t index
-    for index in range(words):
-        target[index] = source[index]
 
 
 def extend(Matrix coefficients not None, shift, Matrix values not None, Py_ssize_t panel):
@@ -226,7 +240,7 @@ def hash_coset(RowHasher hasher not None, Matrix coefficients not None, Matrix v
     cdef const uint32_t *rows
     cdef bint is_known = values is not None
     if not is_known:
-        buffer = <uint32_t *>malloc(sizeof(uint32_t) * KB31_PANEL * height)
+        buffer = kb31_cells_uncleared(KB31_PANEL * height)
         if buffer == NULL:
             raise MemoryError
     else:
@@ -241,76 +255,96 @@ def hash_coset(RowHasher hasher not None, Matrix coefficients not None, Matrix v
                     rows = buffer
                 hasher.absorb_rows(first_row, height, rows, <uint32_t>(first_block + panel))
     finally:
-        free(buffer)
+        kb31_cells_free(buffer, KB31_PANEL * height)
 
 
-def open_rows(Matrix coefficients not None, positions, cosets):
-    """Canonical rows at ascending bit-reversed positions of the matrix's codeword (4 * height).
+cdef class Opening:
+    """Rows of a matrix at ascending bit-reversed positions of its codeword (4 * height).
 
-    `cosets` has the values on those cosets that are at hand.
+    Where the values of a coset are at hand they are taken from there, else out of the coefficients.
+    Panels may be opened by several threads.
     """
-    cdef uint32_t log = log_of(coefficients)
-    cdef Words places = Words.of_integers(positions)
-    cdef bytes rows = PyBytes_FromStringAndSize(NULL, 4 * coefficients.width * places.count)
-    cdef uint32_t *out = <uint32_t *>PyBytes_AS_STRING(rows)
-    cdef int quarter, coset
-    if any(not 0 <= position < 4 * coefficients.height for position in positions):
-        raise ValueError("a position lies outside of the codeword")
-    for quarter in range(4):
-        if has_position(places.words, places.count, quarter, log):
-            coset = (quarter >> 1) | ((quarter & 1) << 1)
-            write_coset_rows(coefficients, cosets.get(coset), log, quarter,
-                             kb31_power(kb31_root(log + 2), coset), places, out)
-    return rows
 
+    cdef Matrix coefficients
+    cdef dict cosets
+    cdef uint32_t log
+    cdef Words positions, unknown, weights, rows
+    cdef stark_opening opening
 
-cdef int write_coset_rows(Matrix coefficients, Matrix values, uint32_t log, int quarter,
-                          uint32_t shift, Words places, uint32_t *out) except -1:
-    cdef const ntt_plan *plan = plan_of(log)
-    cdef Py_ssize_t width = coefficients.width, panel, index
-    cdef uint32_t *buffer = NULL
-    cdef const uint32_t *source
-    cdef bint is_known = values is not None
-    if is_known:
-        check_panel(coefficients, values, 0)
-    else:
-        buffer = <uint32_t *>malloc(sizeof(uint32_t) * KB31_PANEL * coefficients.height)
-        if buffer == NULL:
+    def __init__(self, Matrix coefficients not None, positions, cosets,
+                 str kernel not None="auto"):
+        cdef Matrix values
+        if any(not 0 <= position < 4 * coefficients.height for position in positions):
+            raise ValueError("a position lies outside of the codeword")
+        for values in cosets.values():
+            check_panel(coefficients, values, 0)
+        self.coefficients, self.cosets = coefficients, dict(cosets)
+        self.log = log_of(coefficients)
+        self.positions = Words.of_integers(positions)
+        self.unknown = Words.of_integers(
+            [place for place in positions if coset_of(place, self.log) not in self.cosets])
+        self.opening.kernels = kernels_of(kernel)
+        self.opening.log = self.log
+        self.opening.count = self.unknown.count
+        self.opening.positions = self.unknown.words
+        self.weights = Words(stark_opening_weights(&self.opening))
+        self.opening.weights = self.weights.words
+        self.rows = Words(KB31_PANEL * coefficients.panels * self.positions.count)
+        with nogil:
+            stark_opening_prepare(&self.opening)
+
+    def open(self, Py_ssize_t panel):
+        cdef Words scratch = Words(stark_opening_scratch(&self.opening))
+        cdef Words found = Words(KB31_PANEL * self.unknown.count)
+        cdef Py_ssize_t index, used = 0
+        cdef const uint32_t *source
+        cdef uint32_t place
+        cdef int status
+        check_panel(self.coefficients, self.coefficients, panel)
+        with nogil:
+            status = stark_opening_panel(&self.opening, self.coefficients.panel(panel),
+                                         scratch.words, found.words)
+        if status != 0:
             raise MemoryError
-    with nogil:
-        for panel in range(coefficients.panels):
-            if is_known:
-                source = values.panel(panel)
+        for index in range(self.positions.count):
+            place = self.positions.words[index]
+            if used < self.unknown.count and self.unknown.words[used] == place:
+                source = found.words + KB31_PANEL * used
+                used += 1
             else:
-                ntt_forward(ntt_best(), plan, coefficients.panel(panel), shift, buffer)
-                source = buffer
-            for index in range(places.count):
-                if places.words[index] >> log == <uint32_t>quarter:
-                    write_row(source, places.words[index], log, panel, width, out + width * index)
-        free(buffer)
-    return 0
+                source = self._row_at_hand(place, panel)
+            memcpy(self.rows.words + KB31_PANEL * (panel * self.positions.count + index), source,
+                   KB31_PANEL * sizeof(uint32_t))
+
+    cdef const uint32_t *_row_at_hand(self, uint32_t place, Py_ssize_t panel) except NULL:
+        cdef Matrix values = self.cosets[coset_of(place, self.log)]
+        return values.panel(panel) + KB31_PANEL * reversed_bits(place, self.log)
+
+    def encoded(self):
+        """The canonical rows, one after the other, when all panels are opened."""
+        cdef Py_ssize_t width = self.coefficients.width, count = self.positions.count, index, column
+        cdef bytes rows = PyBytes_FromStringAndSize(NULL, 4 * width * count)
+        cdef uint32_t *out = <uint32_t *>PyBytes_AS_STRING(rows)
+        for index in range(count):
+            for column in range(width):
+                out[width * index + column] = kb31_to_plain(
+                    self.rows.words[KB31_PANEL * (column // KB31_PANEL * count + index)
+                                    + column % KB31_PANEL])
+        return rows
 
 
-cdef bint has_position(const uint32_t *places, Py_ssize_t count, int quarter,
-                       uint32_t log) noexcept nogil:
-    cdef Py_ssize_t index
-    for index in range(count):
-        if places[index] >> log == <uint32_t>quarter:
-            return True
-    return False
-
-
-cdef void write_row(const uint32_t *panel_rows, uint32_t place, uint32_t log, Py_ssize_t panel,
-                    Py_ssize_t width, uint32_t *out) noexcept nogil:
-    """The part of a row that lies in one panel; the row is the low bits of the place, reversed."""
-    cdef size_t row = 0
+cdef size_t reversed_bits(uint32_t value, uint32_t bits) noexcept:
+    """The low bits in opposite order."""
+    cdef size_t reverse = 0
     cdef uint32_t bit
-    cdef Py_ssize_t lane
-    for bit in range(log):
-        row |= <size_t>((place >> bit) & 1) << (log - 1 - bit)
-    for lane in range(KB31_PANEL):
-        if KB31_PANEL * panel + lane < width:
-            out[KB31_PANEL * panel + lane] = kb31_to_plain(panel_rows[KB31_PANEL * row + lane])
+    for bit in range(bits):
+        reverse |= <size_t>((value >> bit) & 1) << (bits - 1 - bit)
+    return reverse
+
+
+cdef int coset_of(uint32_t place, uint32_t log) noexcept:
+    """The coset of the trace domain in which a position of the codeword lies."""
+    return <int>reversed_bits(place >> log, 2)
 
 
 # Values at a point outside of the domain.
@@ -359,7 +393,7 @@ def interpolate_coset(Matrix values not None, shift):
     if values.width != 5:
         raise ValueError("an extension-valued column has five base columns")
     with nogil:
-        ntt_inverse(ntt_best(), plan, values.panel(0))
+        ntt_inverse(ntt_best(), plan, values.panel(0), values.panel(0))
         status = stark_unshift(values.panel(0), log, start)
     if status != 0:
         raise MemoryError
@@ -445,7 +479,7 @@ cdef class Deep:
         cdef uint32_t *buffer
         if evaluations.height != 4 * self.combined.height or evaluations.width != 5:
             raise ValueError("the evaluations are four times as many, of five columns")
-        buffer = <uint32_t *>malloc(sizeof(uint32_t) * KB31_PANEL * rows)
+        buffer = kb31_cells_uncleared(KB31_PANEL * rows)
         if buffer == NULL:
             raise MemoryError
         with nogil:
@@ -453,12 +487,16 @@ cdef class Deep:
             status = stark_deep_run(&self.deep, buffer, start, 0,
                                     (rows + STARK_BLOCK - 1) // STARK_BLOCK,
                                     evaluations.cells + KB31_PANEL * rows * quarter)
-            free(buffer)
+            kb31_cells_free(buffer, KB31_PANEL * rows)
         if status != 0:
             raise MemoryError("no memory, or the point lies on the domain")
 
 
 # One table.
+
+
+program_of = lru_cache(maxsize=16)(Program)
+"""Proofs of one statement share their programs: to make one takes as long as some transforms."""
 
 
 cdef class TableView:
@@ -474,6 +512,7 @@ cdef class TableView:
     cdef const uint32_t **periodic_words
     cdef size_t *periodic_lengths
     cdef object held
+    cdef bytes main_reads, preprocessed_reads
 
     def __cinit__(self):
         self.periodic_words = NULL
@@ -486,7 +525,7 @@ cdef class TableView:
     def __init__(self, table, int log, publics, gamma, alphas, str kernel not None="auto"):
         """`alphas` begins with alpha_0."""
         self.table, self.log = table, log
-        self.program = Program(table, kernel)
+        self.program = program_of(table, kernel)
         self.view.kernels = kernels_of(kernel)
         self.view.program = self.program.program
         self.view.rows = <size_t>1 << log
@@ -495,6 +534,11 @@ cdef class TableView:
         self.view.constraint_count = len(table.constraints)
         self.operands = Words.of_integers([part for node in table.operands for part in node])
         self.view.operands = <const stark_operand *>self.operands.words
+        self.main_reads = panel_reads(table.operands, STARK_OPERAND_MAIN, table.main_width)
+        self.preprocessed_reads = panel_reads(table.operands, STARK_OPERAND_PREPROCESSED,
+                                              table.preprocessed_width)
+        self.view.main.reads = <const uint8_t *>PyBytes_AS_STRING(self.main_reads)
+        self.view.preprocessed.reads = <const uint8_t *>PyBytes_AS_STRING(self.preprocessed_reads)
         self.publics = Words.of_elements(publics)
         self.view.publics = self.publics.words
         self._set_buses(gamma, alphas)
@@ -560,10 +604,10 @@ cdef class TableView:
     cdef int _hold(self, Matrix main, Matrix preprocessed, Matrix auxiliary) except -1:
         self.release()
         self.held = (main, preprocessed, auxiliary)
-        set_matrix(&self.view.main, main, self.view.rows, len(self.table.main_next) != 0)
+        set_matrix(&self.view.main, main, self.view.rows, self.table.main_width)
         set_matrix(&self.view.preprocessed, preprocessed, self.view.rows,
-                   len(self.table.preprocessed_next) != 0)
-        set_matrix(&self.view.auxiliary, auxiliary, self.view.rows, True)
+                   self.table.preprocessed_width)
+        set_matrix(&self.view.auxiliary, auxiliary, self.view.rows, self.table.auxiliary_width)
         return 0
 
     def on_trace(self, Matrix main not None, Matrix preprocessed):
@@ -640,13 +684,22 @@ cdef class TableView:
             raise MemoryError
 
 
-cdef int set_matrix(stark_matrix *target, Matrix matrix, size_t rows, bint is_next) except -1:
+cdef int set_matrix(stark_matrix *target, Matrix matrix, size_t rows, int width) except -1:
     if matrix is None:
         return 0
-    if <size_t>matrix.height != rows:
-        raise ValueError(f"{matrix.height} rows instead of {rows}")
-    target.cells, target.panels, target.is_next_used = matrix.cells, matrix.panels, is_next
+    if <size_t>matrix.height != rows or matrix.width != width:
+        raise ValueError(f"{matrix.height} x {matrix.width} cells instead of {rows} x {width}")
+    target.cells, target.panels = matrix.cells, matrix.panels
     return 0
+
+
+cdef bytes panel_reads(operands, int kind, int width):
+    """Which panels of a matrix some operands lie in (STARK_READS_NOW and _NEXT)."""
+    cdef bytearray reads = bytearray(-(-width // KB31_PANEL))
+    for operation, column, offset in operands:
+        if operation == kind:
+            reads[column // KB31_PANEL] |= STARK_READS_NEXT if offset else STARK_READS_NOW
+    return bytes(reads)
 
 
 cdef void set_selectors(uint32_t shift, uint32_t log, uint32_t *first, uint32_t *last,

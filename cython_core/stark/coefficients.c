@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 
-/* powers[i] = base^rev(i): bit `level` of the index is bit log - 1 - level of the exponent. */
-static void reversed_powers(uint32_t base, uint32_t log, uint32_t *powers)
+/* Bit `level` of the index is bit log - 1 - level of the exponent. */
+void stark_reversed_powers(uint32_t base, uint32_t log, uint32_t *powers)
 {
     uint32_t squares[KB31_TWO_ADICITY + 1];
 
@@ -29,7 +29,7 @@ int stark_unshift(uint32_t *panel, uint32_t log, uint32_t shift)
     if (powers == NULL) {
         return -1;
     }
-    reversed_powers(kb31_inverse(shift), log, powers);
+    stark_reversed_powers(kb31_inverse(shift), log, powers);
     for (size_t row = 0; row < rows; row++) {
         for (size_t k = 0; k < KB31_EXTENSION; k++) {
             uint32_t *cell = panel + KB31_PANEL * row + k;

@@ -7,6 +7,9 @@
 
 #include "field/kb31.h"
 
+/* powers[i] = base^rev(i), i < 2^log. */
+void stark_reversed_powers(uint32_t base, uint32_t log, uint32_t *powers);
+
 /* From the coefficients of f(shift * X) to those of f. Returns -1 when memory is short. */
 int stark_unshift(uint32_t *panel, uint32_t log, uint32_t shift);
 

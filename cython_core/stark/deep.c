@@ -21,7 +21,7 @@ void stark_combine(const struct stark_kernels *kernels, const uint32_t *cells, s
         for (size_t panel = 0; panel < panels; panel++) {
             size_t offset = KB31_EXTENSION * KB31_PANEL * panel;
 
-            kernels->transpose(cells + KB31_PANEL * rows * panel, rows, row, turned);
+            kernels->transpose(cells + KB31_PANEL * rows * panel, rows, row, STARK_BLOCK, turned);
             kernels->fold(turned, KB31_PANEL, here + offset, sums[0]);
             if (panel_has_next[panel]) {
                 kernels->fold(turned, KB31_PANEL, next + offset, sums[1]);
@@ -73,7 +73,7 @@ static void combine_points(const struct stark_deep *deep, const uint32_t *combin
     const struct stark_kernels *kernels = deep->kernels;
     uint32_t turned[PANEL_BLOCK], value[STARK_EXTENDED_BLOCK], term[STARK_EXTENDED_BLOCK];
 
-    kernels->transpose(combined, deep->rows, row, turned);
+    kernels->transpose(combined, deep->rows, row, STARK_BLOCK, turned);
     for (size_t point = 0; point < 2; point++) {
         stark_broadcast(deep->values[point], value);
         kernels->subtract(turned + STARK_EXTENDED_BLOCK * point, value, term);

@@ -33,8 +33,16 @@ struct stark_kernels {
      */
     void (*evaluate)(const uint32_t *panel, size_t rows, const uint32_t *weights, uint32_t *out);
 
-    /* Rows first .. first + 63 of a panel (modulo `rows`) as 16 base blocks. */
-    void (*transpose)(const uint32_t *panel, size_t rows, size_t first, uint32_t *out);
+    /* sum[lane] += sum over i < count of weights[i] * rows[i * stride + lane], for 16 lanes. */
+    void (*weigh)(const uint32_t *rows, size_t stride, size_t count, const uint32_t *weights,
+                  uint32_t *sum);
+
+    /*
+     * Rows first .. first + 63 of a panel (modulo `rows`) as 16 base blocks, `stride` words apart.
+     * The 64 rows after them are fetched into the second cache.
+     */
+    void (*transpose)(const uint32_t *panel, size_t rows, size_t first, size_t stride,
+                      uint32_t *out);
 
     /* sum += sum over i < count of coefficients[i] (extension) * base[i] (a base block). */
     void (*fold)(const uint32_t *base, size_t count, const uint32_t *coefficients, uint32_t *sum);

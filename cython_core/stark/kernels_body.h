@@ -205,7 +205,26 @@ KB_TARGET static void evaluate(const uint32_t *panel, size_t rows, const uint32_
     }
 }
 
-KB_TARGET static void transpose(const uint32_t *panel, size_t rows, size_t first, uint32_t *out)
+KB_TARGET static void weigh(const uint32_t *rows, size_t stride, size_t count,
+                            const uint32_t *weights, uint32_t *sum)
+{
+    for (size_t lane = 0; lane < KB31_PANEL; lane += KB_LANES) {
+        kbsum total = kbsum_zero();
+
+        for (size_t i = 0; i < count; i += 2) {
+            int is_pair = i + 1 < count;
+            kbv a = kbv_load(rows + stride * i + lane);
+            kbv b = is_pair ? kbv_load(rows + stride * (i + 1) + lane) : kbv_set1(0);
+
+            total = kbsum_add2(total, a, kbsum_odd(a), kbv_set1(weights[i]), b, kbsum_odd(b),
+                               kbv_set1(weights[is_pair ? i + 1 : i]));
+        }
+        kbv_store(sum + lane, kbv_add(kbv_load(sum + lane), kbsum_value(total)));
+    }
+}
+
+KB_TARGET static void transpose(const uint32_t *panel, size_t rows, size_t first, size_t stride,
+                                uint32_t *out)
 {
     const uint8_t *pointers[LANES];
     VECTOR columns[KB31_PANEL];
@@ -213,11 +232,13 @@ KB_TARGET static void transpose(const uint32_t *panel, size_t rows, size_t first
 
     for (size_t group = 0; group < STARK_BLOCK; group += LANES) {
         for (size_t row = 0; row < LANES; row++) {
-            pointers[row] = (const uint8_t *)(panel + KB31_PANEL * ((first + group + row) & mask));
+            const uint32_t *from = panel + KB31_PANEL * ((first + group + row) & mask);
+            __builtin_prefetch(from + KB31_PANEL * STARK_BLOCK, 0, 2);
+            pointers[row] = (const uint8_t *)from;
         }
         lanes_load(pointers, columns);
         for (size_t column = 0; column < KB31_PANEL; column++) {
-            V_STORE(out + STARK_BLOCK * column + group, columns[column]);
+            V_STORE(out + stride * column + group, columns[column]);
         }
     }
 }
@@ -284,5 +305,5 @@ KB_TARGET static void scale(const uint32_t *a, const uint32_t *base, uint32_t *o
 
 #define STARK_KERNELS(title)                                                                  \
     {                                                                                         \
-        title, powers, evaluate, transpose, fold, multiply, add, subtract, scale,             \
+        title, powers, evaluate, weigh, transpose, fold, multiply, add, subtract, scale,      \
     }

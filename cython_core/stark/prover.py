@@ -151,7 +151,8 @@ class _Run:
     publics: Sequence[int]
     transcript: Transcript = field(default_factory=Transcript)
     parts: list[bytes] = field(default_factory=list)
-    views: list[TableView] = field(default_factory=list)
+    gamma: Extension = ZERO
+    alphas: list[Extension] = field(default_factory=list)
     main: list[Committed] = field(default_factory=list)
     auxiliary: list[Committed | None] = field(default_factory=list)
     terminals: list[Extension] = field(default_factory=list)
@@ -218,12 +219,7 @@ class _Run:
     # Step 3.
     def commit_buses(self, interactions: Sequence[PublicInteraction]) -> None:
         width = max(self.proving_key.system.bus_widths, default=0)
-        gamma, *alphas = self.transcript.squeeze("logup").extensions(width + 2)
-        kernel = self.options.kernel
-        self.views = [
-            TableView(table, log, self.publics, gamma, alphas, kernel)
-            for table, log in zip(self.tables, self._heights, strict=True)
-        ]
+        self.gamma, *self.alphas = self.transcript.squeeze("logup").extensions(width + 2)
         columns: list[Matrix | None] = []
         for number, table in enumerate(self.tables):
             columns.append(self._fractions(number) if table.interactions else None)
@@ -239,7 +235,7 @@ class _Run:
         self._remember(tree, committed)
         remaining = iter(committed)
         self.auxiliary = [next(remaining) if table.interactions else None for table in self.tables]
-        self._check_balance(interactions, gamma, alphas)
+        self._check_balance(interactions)
         message = tree.root + encode_extensions(self.terminals)
         self.transcript.absorb("auxiliary", message)
         self.parts.append(message)
@@ -251,7 +247,8 @@ class _Run:
                 one.forget_values(self.workers.spares)
 
     def _fractions(self, number: int) -> Matrix:
-        view, table, values = self.views[number], self.tables[number], self.values[number]
+        table, values = self.tables[number], self.values[number]
+        view = self._view(number, table.buses_alone)
         auxiliary = self.workers.spares.take(values.height, table.auxiliary_width)
         preprocessed = self._preprocessed_on(number, 0)
         view.on_trace(values, preprocessed)
@@ -260,8 +257,12 @@ class _Run:
             Stage.BUSES, lambda piece: view.fractions(piece[0], piece[1], auxiliary), pieces
         )
         self.terminals.append(view.accumulate(auxiliary))
-        view.release()
         return auxiliary
+
+    def _view(self, number: int, table: Table) -> TableView:
+        """A table, or a part of it, on the rows of table `number`."""
+        log, kernel = self._heights[number], self.options.kernel
+        return TableView(table, log, self.publics, self.gamma, self.alphas, kernel)
 
     def _preprocessed_on(self, number: int, coset: int) -> Matrix | None:
         """The preprocessed columns of a table on a coset of its domain."""
@@ -281,19 +282,14 @@ class _Run:
         )
         return values
 
-    def _check_balance(
-        self,
-        interactions: Sequence[PublicInteraction],
-        gamma: Extension,
-        alphas: Sequence[Extension],
-    ) -> None:
+    def _check_balance(self, interactions: Sequence[PublicInteraction]) -> None:
         """What does not balance is found before time is spent on it; check.py says where."""
         total = ZERO
         for terminal in self.terminals:
             total = kb31.xadd(total, terminal)
         for bus, multiplicity, elements in interactions:
-            denominator = kb31.xadd(gamma, kb31.xscale(alphas[0], bus + 1))
-            for alpha, element in zip(alphas[1:], elements, strict=False):
+            denominator = kb31.xadd(self.gamma, kb31.xscale(self.alphas[0], bus + 1))
+            for alpha, element in zip(self.alphas[1:], elements, strict=False):
                 denominator = kb31.xadd(denominator, kb31.xscale(alpha, element))
             fraction = kb31.xscale(kb31.xinverse(denominator), multiplicity)
             total = kb31.xadd(total, fraction)
@@ -327,7 +323,8 @@ class _Run:
         self, number: int, coefficients: Sequence[Extension], terminal: Extension
     ) -> Matrix:
         """Coefficients of the table's quotient: 2n rows, bit-reversed."""
-        view, log = self.views[number], self._heights[number]
+        log = self._heights[number]
+        view = self._view(number, self.tables[number])
         quotient = Matrix(2 << log, kb31_width())
         for phase, coset in enumerate(QUOTIENT_COSETS):
             shift = coset_shift(log, coset)
@@ -457,20 +454,23 @@ class _Run:
         domain_log = self._greatest + parameters.blowup_log
         positions = self.transcript.squeeze("queries").indices(parameters.queries, domain_log)
         for tree, matrices in zip(self.trees, self.opened, strict=True):
-            tasks = [(matrix, one) for matrix, one in enumerate(matrices)]
-            rows: list[bytes] = [b""] * len(tasks)
-
-            def open_rows(task: tuple[int, Committed]) -> None:
-                index, one = task
-                shift = domain_log - log_of(one.coefficients.height) - 2
-                unique = sorted({position >> shift for position in positions})
-                rows[index] = passes.open_rows(one.coefficients, unique, one.cosets)  # noqa: B023
-
-            self.workers.run(Stage.QUERIES, open_rows, tasks)
-            self.parts += [*rows, tree.open(positions, domain_log)]
+            openings = [self._opening(one, positions, domain_log) for one in matrices]
+            tasks = [
+                (opening, panel)
+                for opening, one in zip(openings, matrices, strict=True)
+                for panel in range(one.coefficients.panels)
+            ]
+            self.workers.run(Stage.QUERIES, lambda task: task[0].open(task[1]), tasks)
+            self.parts += [opening.encoded() for opening in openings]
+            self.parts.append(tree.open(positions, domain_log))
         self.parts.append(self._fri.open(positions))
         self._give_up()
         return b"".join(self.parts)
+
+    def _opening(self, one: Committed, positions: Sequence[int], domain_log: int) -> passes.Opening:
+        shift = domain_log - log_of(one.coefficients.height) - 2
+        unique = sorted({position >> shift for position in positions})
+        return passes.Opening(one.coefficients, unique, one.cosets, self.options.kernel)
 
     def _give_up(self) -> None:
         """All memory of the tables, to whoever makes the next proof."""

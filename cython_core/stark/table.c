@@ -3,11 +3,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PANEL_BLOCK = KB31_PANEL * STARK_BLOCK };
+enum {
+    PANEL_BLOCK = KB31_PANEL * STARK_BLOCK,
+    /* A column of a block and the row after it: the next row's column begins one word later. */
+    LONG_BLOCK = STARK_BLOCK + 16,
+};
 
-static size_t matrix_words(const struct stark_matrix *matrix)
+static size_t operand_words(const struct stark_matrix *matrix)
 {
-    return PANEL_BLOCK * matrix->panels * (matrix->is_next_used ? 2 : 1);
+    return KB31_PANEL * LONG_BLOCK * matrix->panels;
+}
+
+/* Extended values are read in whole blocks, also those of the next row. */
+static size_t auxiliary_words(const struct stark_matrix *matrix)
+{
+    return PANEL_BLOCK * matrix->panels * 2;
 }
 
 /* Fractions of one block: numerator and denominator of each group, a denominator, a product. */
@@ -24,29 +34,52 @@ static size_t program_words(const struct stark_table *table)
 
 size_t stark_table_scratch(const struct stark_table *table)
 {
-    return matrix_words(&table->main) + matrix_words(&table->preprocessed) +
-           matrix_words(&table->auxiliary) + STARK_BLOCK * (size_t)table->output_count +
+    return operand_words(&table->main) + operand_words(&table->preprocessed) +
+           auxiliary_words(&table->auxiliary) + STARK_BLOCK * (size_t)table->output_count +
            program_words(table) + fraction_words(table) +
            STARK_EXTENDED_BLOCK * 8;
 }
 
-/* This row's columns side by side, then, where they are read, the next row's. */
-static uint32_t *turn(const struct stark_table *table, const struct stark_matrix *matrix,
-                      size_t row, uint32_t *scratch, struct stark_turned *turned)
+/* Columns that the program reads. */
+static uint32_t *turn_operands(const struct stark_table *table, const struct stark_matrix *matrix,
+                               size_t row, uint32_t *scratch, struct stark_turned *turned)
 {
-    const struct stark_kernels *kernels = table->kernels;
-    size_t size = PANEL_BLOCK * matrix->panels;
+    size_t after = (row + STARK_BLOCK) & (table->rows - 1);
 
     turned->now = scratch;
-    turned->next = scratch + size;
+    turned->next = scratch + 1;
+    turned->stride = LONG_BLOCK;
     for (size_t panel = 0; panel < matrix->panels; panel++) {
         const uint32_t *cells = matrix->cells + KB31_PANEL * table->rows * panel;
-        kernels->transpose(cells, table->rows, row, turned->now + PANEL_BLOCK * panel);
-        if (matrix->is_next_used) {
-            kernels->transpose(cells, table->rows, row + 1, turned->next + PANEL_BLOCK * panel);
+        uint32_t *columns = scratch + KB31_PANEL * LONG_BLOCK * panel;
+        int reads = matrix->reads[panel];
+
+        if (reads != 0) {
+            table->kernels->transpose(cells, table->rows, row, LONG_BLOCK, columns);
+        }
+        for (size_t i = 0; i < KB31_PANEL && reads & STARK_READS_NEXT; i++) {
+            columns[LONG_BLOCK * i + STARK_BLOCK] = cells[KB31_PANEL * after + i];
         }
     }
-    return scratch + matrix_words(matrix);
+    return scratch + operand_words(matrix);
+}
+
+static uint32_t *turn_auxiliary(const struct stark_table *table, size_t row, uint32_t *scratch,
+                                struct stark_turned *turned)
+{
+    const struct stark_matrix *matrix = &table->auxiliary;
+
+    turned->now = scratch;
+    turned->next = scratch + PANEL_BLOCK * matrix->panels;
+    turned->stride = STARK_BLOCK;
+    for (size_t panel = 0; panel < matrix->panels; panel++) {
+        const uint32_t *cells = matrix->cells + KB31_PANEL * table->rows * panel;
+        size_t offset = PANEL_BLOCK * panel;
+
+        table->kernels->transpose(cells, table->rows, row, STARK_BLOCK, turned->now + offset);
+        table->kernels->transpose(cells, table->rows, row + 1, STARK_BLOCK, turned->next + offset);
+    }
+    return scratch + auxiliary_words(matrix);
 }
 
 static const uint32_t *operand_values(const struct stark_table *table,
@@ -59,9 +92,10 @@ static const uint32_t *operand_values(const struct stark_table *table,
 
     switch (operand->kind) {
     case STARK_OPERAND_MAIN:
-        return (operand->offset ? main->next : main->now) + STARK_BLOCK * column;
+        return (operand->offset ? main->next : main->now) + main->stride * column;
     case STARK_OPERAND_PREPROCESSED:
-        return (operand->offset ? preprocessed->next : preprocessed->now) + STARK_BLOCK * column;
+        return (operand->offset ? preprocessed->next : preprocessed->now) +
+               preprocessed->stride * column;
     case STARK_OPERAND_PERIODIC:
         return table->periodic[column] + (row & (table->periodic_lengths[column] - 1));
     case STARK_OPERAND_FIRST:
@@ -80,9 +114,9 @@ uint32_t *stark_table_block(const struct stark_table *table, size_t row, const u
     struct stark_turned main, preprocessed;
     struct air_block block;
 
-    scratch = turn(table, &table->main, row, scratch, &main);
-    scratch = turn(table, &table->preprocessed, row, scratch, &preprocessed);
-    scratch = turn(table, &table->auxiliary, row, scratch, auxiliary);
+    scratch = turn_operands(table, &table->main, row, scratch, &main);
+    scratch = turn_operands(table, &table->preprocessed, row, scratch, &preprocessed);
+    scratch = turn_auxiliary(table, row, scratch, auxiliary);
     for (uint32_t i = 0; i < table->operand_count; i++) {
         columns[i] = operand_values(table, &table->operands[i], row, &main, &preprocessed);
     }

@@ -26,12 +26,14 @@ struct stark_operand {
     uint32_t kind, column, offset;
 };
 
+enum { STARK_READS_NOW = 1, STARK_READS_NEXT = 2 };
+
 /* A matrix whose rows are values on the domain at hand; cells is NULL for none. */
 struct stark_matrix {
     const uint32_t *cells;
     size_t panels;
-    /* The rows after are read too: of columns below 16 * panels_next (whole panels). */
-    int is_next_used;
+    /* Of each panel: whether this row's columns, or the next row's, are operands. */
+    const uint8_t *reads;
 };
 
 /* How the interactions of a table become fractions. Extension elements have 5 words. */

@@ -5,9 +5,13 @@
 #include "stark/blocks.h"
 #include "stark/table.h"
 
-/* Columns of a block: base blocks in the order of the columns. */
+/*
+ * Columns of a block in their order, the values of each `stride` words after those of the column
+ * before.
+ */
 struct stark_turned {
     uint32_t *now, *next;
+    size_t stride;
 };
 
 /*

@@ -176,6 +176,19 @@ def test_shipped_tables_have_the_evaluator_s_values(name: str) -> None:
     assert outputs == expected_outputs(table, operands, SHIPPED_PUBLICS)
 
 
+@pytest.mark.parametrize("name", SHIPPED)
+def test_buses_alone_have_the_outputs_after_the_constraints(name: str) -> None:
+    table = SHIPPED[name]
+    alone = table.buses_alone
+    operands = random_operands(table, 3)
+    by_node = dict(zip(table.operands, operands, strict=True))
+    expected = expected_outputs(table, operands, SHIPPED_PUBLICS)[len(table.constraints) :]
+    own = [by_node[node] for node in alone.operands]
+    assert expected_outputs(alone, own, SHIPPED_PUBLICS) == expected
+    assert len(alone.nodes) < len(table.nodes)
+    assert (alone.groups, alone.constraints) == (table.groups, ())
+
+
 def test_a_changed_table_does_not_run_the_code_of_the_old() -> None:
     table = next(iter(SHIPPED.values()))
     changed = without_constraint(table, 0)

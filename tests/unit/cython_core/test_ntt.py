@@ -116,6 +116,16 @@ def test_long_transforms_equal_the_twin_in_a_column(kernel: str, log: int) -> No
     assert values.column(0) == [P - 1] * (1 << log)
 
 
+@pytest.mark.parametrize("block_log", [0, 1, 3, 4, 5, 9])
+def test_blocks_are_transforms_of_their_own(kernel: str, block_log: int) -> None:
+    matrix = random_rows(9, 17, seed=block_log)
+    values = compiled.forward_blocks(matrix, block_log, 3, kernel)
+    column, transformed = matrix.column(16), values.column(16)
+    for start in range(0, 1 << 9, 1 << block_log):
+        block = slice(start, start + (1 << block_log))
+        assert transformed[block] == twin.forward(column[block], 3)
+
+
 @pytest.mark.parametrize(
     "log", [16, *(pytest.param(log, marks=pytest.mark.slow) for log in range(17, 23))]
 )
@@ -182,6 +192,11 @@ def test_the_door_refuses() -> None:
     for shift in (0, P, -1, 2**32 + 1):
         with pytest.raises(ValueError, match=f"^{shift} is not the shift of a coset$"):
             compiled.forward(Matrix(4, 1), shift)
+        with pytest.raises(ValueError, match=f"^{shift} is not the shift of a coset$"):
+            compiled.forward_blocks(Matrix(4, 1), 1, shift)
+    for height, block_log in ((4, 3), (4, -1), (1 << 13, 13)):
+        with pytest.raises(ValueError, match=rf"^{height} rows are not blocks of 2\^{block_log}$"):
+            compiled.forward_blocks(Matrix(height, 1), block_log)
     with pytest.raises(ValueError, match=r"^there is no kernel 'neon'$"):
         compiled.inverse(Matrix(4, 1), "neon")
     with pytest.raises(ValueError, match=r"^3 is not a power of two$"):

@@ -1,14 +1,25 @@
 """The prover against the slow one that is written from docs/proofs.md: the same bytes."""
 
+import random
+import struct
 from dataclasses import replace
 
 import pytest
 
+from cython_core import ntt
 from cython_core.air.key import decode_key
 from cython_core.air.table import PublicInteraction
 from cython_core.field import Matrix
-from cython_core.stark._prover import available_kernels
-from cython_core.stark.codewords import Cancelled, Options, Spares, Stage
+from cython_core.field._reference import P, bit_reverse
+from cython_core.stark._prover import Opening, available_kernels
+from cython_core.stark.codewords import (
+    COSETS,
+    Cancelled,
+    Options,
+    Spares,
+    Stage,
+    coset_shift,
+)
 from cython_core.stark.prover import ProvingKey, UnprovableError, make_proving_key, prove
 from tests.support.reference_systems import Case, fibonacci, mixed
 
@@ -62,6 +73,39 @@ def test_how_the_prover_works_does_not_change_the_proof(
     for case in (mixed(), fibonacci(log=8)):
         options = Options(threads=threads, kernel=kernel, codeword_bytes=codeword_bytes)
         assert proof_of(case, options) == proof_of(case)
+
+
+@pytest.mark.parametrize("kernel", available_kernels())
+@pytest.mark.parametrize("known", [(), (0, 3), (0, 1, 2, 3)])
+@pytest.mark.parametrize("log", [0, 1, 3, 4, 5, 11])
+def test_opened_rows_are_those_of_the_codeword(
+    kernel: str, known: tuple[int, ...], log: int
+) -> None:
+    source = random.Random(log)
+    height = 1 << log
+    coefficients = Matrix.from_columns(
+        [[source.randrange(P) for _ in range(height)] for _ in range(18)]
+    )
+    cosets = [ntt.forward(coefficients, coset_shift(log, coset)) for coset in range(COSETS)]
+    positions = sorted({source.randrange(4 * height) for _ in range(20)})
+    at_hand = {coset: cosets[coset] for coset in known}
+    opening = Opening(coefficients, positions, at_hand, kernel)
+    for panel in range(coefficients.panels):
+        opening.open(panel)
+    rows = [
+        cosets[bit_reverse(place >> log, 2)].row(bit_reverse(place & (height - 1), log))
+        for place in positions
+    ]
+    assert opening.encoded() == b"".join(struct.pack("<18I", *row) for row in rows)
+
+
+def test_an_opening_refuses_what_does_not_fit() -> None:
+    with pytest.raises(ValueError, match=r"^a position lies outside of the codeword$"):
+        Opening(Matrix(4, 3), [16], {})
+    with pytest.raises(ValueError, match=r"^the matrices differ in shape, or have no such panel$"):
+        Opening(Matrix(4, 3), [1], {1: Matrix(8, 3)})
+    with pytest.raises(ValueError, match=r"^the matrices differ in shape, or have no such panel$"):
+        Opening(Matrix(4, 3), [1], {}).open(1)
 
 
 def test_the_values_given_are_left_as_they_were() -> None:
