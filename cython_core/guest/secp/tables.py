@@ -3,8 +3,8 @@
     python -m cython_core.guest.secp.tables
 
 The table has 256 entries d B + Q for B = G, then 256 for B = 2^64 G: x and y, 32 bytes each, the
-lowest first. Q is a point that nobody knows a multiple of; it keeps zero digits from being a case of
-their own. What all the Q of one verification add up to is undone by where the sum starts: START.
+lowest first. Q is a point that nobody knows a multiple of; it keeps zero digits from being a case
+of their own. What all the Q of one verification add up to is undone by where the sum starts: START.
 """
 
 import hashlib

@@ -1,0 +1,1 @@
+"""Signatures inside a proof: tables and hints of the guest's verification."""

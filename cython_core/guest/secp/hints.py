@@ -1,0 +1,253 @@
+"""The hints of a verification: what whoever proves computes outside, and the guest checks.
+
+`verify_hints` gives them for any key, message and signature, also for invalid ones; the answer is
+the guest's. Most have one right value. What can be chosen is the factor v of scalars.c and the
+multiple of G modulo PI; of the choices the first one is taken that meets none of the exceptions of
+the ladder's formulas. Small secrets meet them, and whoever looks for them can; all choices at once
+nobody can make fail.
+"""
+
+import hashlib
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+from cython_core.guest.secp.curve import (
+    BETA,
+    PI,
+    Eisenstein,
+    G,
+    N,
+    P,
+    Point,
+    added,
+    conjugate,
+    difference,
+    lifted,
+    negated,
+    norm,
+    product,
+    quotient,
+    root,
+    times,
+)
+from cython_core.guest.secp.tables import (
+    BIAS,
+    HIGH_BYTES,
+    LIFT,
+    LOW_BYTES,
+    REST,
+    WINDOWS,
+    entries,
+    start,
+)
+
+TAG: Final = hashlib.sha256(b"BIP0340/challenge").digest()
+MULTIPLE_LIMIT: Final = 4**WINDOWS
+BASE_LIMIT: Final = 1 << 8 * (LOW_BYTES + HIGH_BYTES)
+NO_FACTOR: Final = 0x55555556
+FACTORS: Final = ((1, 0), (1, -1), (2, 0), (1, 2), (2, 1))
+"""What a small factor v is multiplied by for another one."""
+ROUNDS: Final = 40
+"""Multiples of PI added to the multiple of G: 8 to 47 times."""
+ON_CURVE, KEY_OFF_CURVE, NONCE_OFF_CURVE = range(3)
+
+
+class NoHints(ArithmeticError):
+    """All choices meet an exception of the formulas."""
+
+
+def challenge(r: bytes, key: bytes, message: bytes) -> int:
+    """e of BIP340, not reduced."""
+    return int.from_bytes(hashlib.sha256(TAG + TAG + r + key + message).digest(), "big")
+
+
+def words(value: int, count: int) -> bytes:
+    """The lowest first; OverflowError when they do not fit."""
+    return value.to_bytes(4 * count, "little")
+
+
+def split(scalar: int) -> tuple[bytes, Eisenstein]:
+    """Hints of a scalar's halves, and the halves."""
+    first = scalar * (PI[0] - PI[1]) // N
+    second = scalar * PI[1] // N
+    rest = difference((scalar, 0), product((first, -second), PI))
+    hints = words(first, 4) + words(second, 4) + words(rest[0], 5) + words(rest[1] + LIFT, 5)
+    return hints, rest
+
+
+def small_factor(scalar: Eisenstein) -> Eisenstein:
+    """v for which v and v * scalar modulo PI are about equally small: Euclid's, stopped halfway."""
+    before, now = PI, difference(scalar, product(quotient(scalar, PI), PI))
+    factor_before, factor = (0, 0), (1, 0)
+    while norm(now) > 1 << 128:
+        step = quotient(before, now)
+        before, now = now, difference(before, product(step, now))
+        factor_before, factor = factor, difference(factor_before, product(step, factor))
+    return factor
+
+
+def exact(a: Eisenstein) -> Eisenstein:
+    """a / PI for a multiple of PI."""
+    top = product(a, conjugate(PI))
+    assert top[0] % N == top[1] % N == 0
+    return top[0] // N, top[1] // N
+
+
+def digit_words(multiple: Eisenstein) -> list[int]:
+    """Of both halves with the bias: 16 bits of each in a word."""
+    halves = [half + BIAS for half in multiple]
+    if not all(0 <= half < MULTIPLE_LIMIT for half in halves):
+        raise OverflowError("a multiple is too large")
+    low, high = halves
+    return [
+        (low >> 16 * place & 0xFFFF) | (high >> 16 * place & 0xFFFF) << 16 for place in range(5)
+    ]
+
+
+def quotient_words(value: Eisenstein) -> bytes:
+    return words(value[0] + REST, 3) + words(value[1] + REST, 3)
+
+
+def inverse_of(values: list[int]) -> bytes:
+    """1 / (product of all)."""
+    total = 1
+    for value in values:
+        total = total * value % P
+    return words(pow(total, -1, P), 8)
+
+
+def act(multiple: Eisenstein, point: Point) -> Point:
+    """(a + b w) applied to a point, for small a and b."""
+    assert point is not None
+    image = (point[0] * BETA % P, point[1])
+    total: Point = None
+    for count, one in zip(multiple, (point, image), strict=True):
+        for _ in range(abs(count)):
+            total = added(total, one if count > 0 else negated(one))
+    return total
+
+
+def denominators(point: Point) -> list[int]:
+    """Of the two multiples that points.c computes last."""
+    rest = act((1, -1), point)
+    assert point is not None
+    assert rest is not None
+    return [rest[0] - point[0], point[0] * BETA - rest[0]]
+
+
+class Ladder:
+    """Follows ladder.c to see whether it meets an exception."""
+
+    def __init__(self, key: Point, nonce: Point) -> None:
+        digits = [(i, j) for j in range(-1, 3) for i in range(-1, 3)]
+        self.entries = [{digit: act(digit, point) for digit in digits} for point in (key, nonce)]
+
+    def is_exceptional(self, key: list[int], nonce: list[int], base: Eisenstein) -> bool:
+        x, y = start()
+        self.x, self.y, self.z = x, y, 1
+        for window in reversed(range(WINDOWS)):
+            if window != WINDOWS - 1:
+                self._twice()
+                self._twice()
+            place = 2 * (window % 8)
+            for table, digits in zip(self.entries, (key, nonce), strict=True):
+                word = digits[window // 8]
+                digit = (word >> place & 3) - 1, (word >> 16 + place & 3) - 1
+                if digit != (0, 0):
+                    self._join(table[digit])
+            if window % 4 == 0:
+                self._join_bytes(window // 4, base)
+        return self.z == 0
+
+    def _join_bytes(self, place: int, base: Eisenstein) -> None:
+        for table, at in ((LOW, place), (HIGH, place + LOW_BYTES)):
+            if table is LOW and place >= LOW_BYTES:
+                continue
+            for half, factor in zip(base, (1, BETA), strict=True):
+                x, y = table[half >> 8 * at & 0xFF]
+                self._join((x * factor % P, y))
+
+    def _twice(self) -> None:
+        slope = self.x * self.x * THREE_HALVES % P
+        square = self.y * self.y % P
+        middle = self.x * square % P
+        self.z = self.z * self.y % P
+        self.x = (slope * slope - 2 * middle) % P
+        self.y = (slope * (middle - self.x) - square * square) % P
+
+    def _join(self, point: Point) -> None:
+        assert point is not None
+        square = self.z * self.z % P
+        h = (point[0] * square - self.x) % P
+        r = (point[1] * square * self.z - self.y) % P
+        cube, middle = h * h * h % P, self.x * h * h % P
+        self.z = self.z * h % P
+        self.x = (r * r - cube - 2 * middle) % P
+        self.y = (r * (middle - self.x) - self.y * cube) % P
+
+
+THREE_HALVES: Final = 3 * pow(2, -1, P) % P
+LOW: Final = entries(G)
+HIGH: Final = entries(times(1 << 8 * LOW_BYTES, G))
+
+
+def choices(
+    e: Eisenstein, s: Eisenstein
+) -> Iterator[tuple[list[int], list[int], bytes, Eisenstein]]:
+    """Digits of the key and of the nonce, their hints in order, the multiple of G."""
+    smallest = small_factor(e)
+    for turn in range(ROUNDS):
+        for by in FACTORS:
+            factor = product(smallest, by)
+            times_e, times_s = product(factor, e), product(factor, s)
+            key = difference(product(quotient(times_e, PI), PI), times_e)
+            nonce = difference((1, 0), factor)
+            shift = quotient(times_s, PI)
+            base = difference(times_s, product((shift[0] - 8 - turn, shift[1]), PI))
+            try:
+                key_digits, nonce_digits = digit_words(key), digit_words(nonce)
+            except OverflowError:
+                continue
+            if nonce_digits[0] == NO_FACTOR or not all(0 <= half < BASE_LIMIT for half in base):
+                continue
+            hints = struct.pack("<10I", *key_digits, *nonce_digits)
+            key_sum = (key[0] + times_e[0], key[1] + times_e[1])
+            hints += quotient_words(exact(key_sum))
+            hints += words(base[0], 5) + words(base[1], 5)
+            hints += quotient_words(exact(difference(times_s, base)))
+            yield key_digits, nonce_digits, hints, base
+
+
+def verify_hints(key: bytes, message: bytes, signature: bytes) -> bytes:
+    """What secp_verify reads. NoHints if there is none, which nobody can bring about."""
+    x, r = int.from_bytes(key, "big"), int.from_bytes(signature[:32], "big")
+    s = int.from_bytes(signature[32:], "big")
+    if x >= P or r >= P or s >= N:
+        return b""
+    points = []
+    for kind, number in ((KEY_OFF_CURVE, x), (NONCE_OFF_CURVE, r)):
+        point = lifted(number)
+        if point is None:
+            return words(kind, 1) + words(root(number**3 + 7), 8)
+        points.append(point)
+    hints = words(ON_CURVE, 1) + b"".join(words(point[1], 8) for point in points)
+    e_hints, e = split(challenge(signature[:32], key, message))
+    s_hints, s_halves = split(s)
+    ladder = Ladder(*points)
+    last = inverse_of([number for point in points for number in point])
+    last += inverse_of([number for point in points for number in denominators(point)])
+    for key_digits, nonce_digits, chosen, base in choices(e, s_halves):
+        if not ladder.is_exceptional(key_digits, nonce_digits, base):
+            return hints + e_hints + s_hints + chosen + last
+    raise NoHints("no choice of hints avoids the exceptions")
+
+
+def message_words(content: bytes) -> bytes:
+    """Bytes as the words that the guest reads: big endian."""
+    return struct.pack(f"<{len(content) // 4}I", *struct.unpack(f">{len(content) // 4}I", content))
+
+
+def verify_input(key: bytes, message: bytes, signature: bytes) -> bytes:
+    """All that guest.c reads for one signature."""
+    return message_words(key + message + signature) + verify_hints(key, message, signature)

@@ -1,0 +1,192 @@
+"""Signatures inside the machine: the guest's verification beside libsecp256k1."""
+
+import random
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cython_core.guest.secp import tables
+from cython_core.guest.secp.curve import LAMBDA, PI, G, N, P, added, lifted, product, times
+from cython_core.guest.secp.hints import challenge, exact, small_factor, split, verify_hints
+from tests.unit.cython_core.secp_cases import (
+    GUEST,
+    Case,
+    build_native,
+    input_of,
+    invalid,
+    is_valid,
+    native,
+    official_valid,
+    random_case,
+    signed,
+    small,
+    x_of,
+)
+
+SEED = 340
+RANDOM, CAMPAIGN = 30, 2_000
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_native(tmp_path_factory.mktemp("secp"))
+
+
+def answers(program: Path, cases: list[Case]) -> list[bool]:
+    found = native(program, input_of(cases))
+    assert found is not None
+    return found
+
+
+def test_tables_are_what_is_committed() -> None:
+    assert (GUEST / "secp/table.bin").read_bytes() == tables.table()
+    assert (GUEST / "secp/constants.c").read_text(encoding="utf-8") == tables.source()
+
+
+def test_the_start_undoes_the_blinding() -> None:
+    """Zero digits everywhere: the doubled start and all the Q are nothing."""
+    total = times(1 << tables.DOUBLINGS, tables.start())
+    for count in (tables.LOW_BYTES, tables.HIGH_BYTES):
+        for place in range(count):
+            total = added(total, times((1 + LAMBDA) << 8 * place, tables.blinding()))
+    assert total is None
+
+
+def test_valid_official_vectors(program: Path) -> None:
+    cases = official_valid()
+    assert all(is_valid(case) for case in cases.values())
+    assert answers(program, list(cases.values())) == [True] * len(cases)
+    assert cases["0"].signature.hex().upper().startswith("E907831F80848D1069A5371B402410364BDF1C5F")
+
+
+@pytest.mark.parametrize("name", invalid())
+def test_invalid_signatures(program: Path, name: str) -> None:
+    case = invalid()[name]
+    assert not is_valid(case)
+    assert answers(program, [case]) == [False]
+
+
+def test_exceptions_of_the_formulas(program: Path) -> None:
+    cases = small()
+    blinding = tables.blinding()
+    others = [cases[0]._replace(key=x_of(blinding)), cases[0]._replace(key=x_of(tables.start()))]
+    others += [
+        case._replace(signature=x_of(point) + case.signature[32:])
+        for case in cases for point in (G, blinding, times(2, G), times(1 << 66, tables.start()))
+    ]  # fmt: skip
+    expected = [True] * len(cases) + [is_valid(case) for case in others]
+    assert answers(program, cases + others) == expected
+
+
+def check_random(program: Path, seed: int, count: int) -> None:
+    rng = random.Random(seed)
+    cases = [random_case(rng) for _ in range(count)]
+    expected = [is_valid(case) for case in cases]
+    assert answers(program, cases) == expected
+    assert len(set(expected)) == 2
+
+
+def test_random_signatures(program: Path) -> None:
+    check_random(program, SEED, RANDOM)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_many_random_signatures(program: Path) -> None:
+    check_random(program, SEED + 1, CAMPAIGN)
+
+
+def forged_hints(case: Case, change: Callable[[list[int]], None]) -> bytes:
+    content = input_of([case])
+    words = list(struct.unpack(f"<{len(content) // 4}I", content))
+    hints = words[33:]
+    change(hints)
+    return struct.pack(f"<{33 + len(hints)}I", *words[:33], *hints)
+
+
+def hint_cases() -> list[Case]:
+    bad = invalid()
+    return [
+        official_valid()["1"], bad["other message"], bad["nonce with an odd y"],
+        bad["infinite, r of G"], bad["key not on the curve"], bad["r not on the curve"],
+    ]  # fmt: skip
+
+
+def check_hints(program: Path, case: Case, changes: int, seed: int = SEED) -> None:
+    """Each word of the hints changed: the run stops, or the answer stays."""
+    rng = random.Random(seed)
+    count = len(verify_hints(*case)) // 4
+    stopped = 0
+    for place in range(count):
+        telling = [1, 0x80000000, 0xFFFFFFFF, 1 << rng.randrange(32), rng.randrange(1, 1 << 32)]
+        for changed in rng.sample(telling, changes):
+
+            def change(hints: list[int], place: int = place, by: int = changed) -> None:
+                hints[place] ^= by
+
+            found = native(program, forged_hints(case, change))
+            assert found in (None, [is_valid(case)]), (place, changed)
+            stopped += found is None
+    assert stopped > 3 * count * changes // 4
+
+
+def test_no_hint_turns_the_answer(program: Path) -> None:
+    check_hints(program, official_valid()["1"], 1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("number", range(6))
+def test_no_hint_turns_any_answer(program: Path, number: int) -> None:
+    check_hints(program, hint_cases()[number], 5)
+
+
+def test_hints_of_another_signature_stop_the_run(program: Path) -> None:
+    rng = random.Random(SEED)
+    case, other = (signed(rng.randrange(1, N), rng.randrange(1, N), rng.randbytes(32))
+                   for _ in range(2))  # fmt: skip
+    strange = verify_hints(*other)
+    hints = struct.unpack(f"<{len(strange) // 4}I", strange)
+
+    def change(own: list[int]) -> None:
+        own[:] = hints
+
+    assert native(program, forged_hints(case, change)) is None
+
+
+def test_a_key_on_the_curve_is_not_refused(program: Path) -> None:
+    """The claims that x is of no point, with both roots of what would be the square."""
+    case = official_valid()["2"]
+    for kind, x in ((1, case.key), (2, case.signature[:32])):
+        point = lifted(int.from_bytes(x, "big"))
+        assert point is not None
+        for y in (point[1], P - point[1]):
+            claim = [kind, *struct.unpack("<8I", y.to_bytes(32, "little"))]
+
+            def change(own: list[int], claim: list[int] = claim) -> None:
+                own[:] = claim
+
+            assert native(program, forged_hints(case, change)) is None
+
+
+def test_factors_are_small() -> None:
+    """Their bounds are what makes the equations of scalars.c ones of integers."""
+    rng = random.Random(SEED)
+    for _ in range(300):
+        scalar = rng.choice((rng.randrange(N), rng.randrange(1 << 40), N - rng.randrange(1, 9)))
+        halves = split(scalar)[1]
+        assert (halves[0] + halves[1] * LAMBDA - scalar) % N == 0
+        factor = small_factor(halves)
+        assert factor != (0, 0)
+        assert all(abs(half) < 1 << 66 for half in factor)
+        assert exact(product(product(factor, halves), PI)) == product(factor, halves)
+
+
+def test_the_challenge_is_that_of_the_proposal() -> None:
+    case = signed(5, 7, bytes(32))
+    e = challenge(case.signature[:32], case.key, case.message)
+    s = int.from_bytes(case.signature[32:], "big")
+    nonce = added(times(s, G), times(N - e % N, lifted(int.from_bytes(case.key, "big"))))
+    assert nonce == lifted(int.from_bytes(case.signature[:32], "big"))
