@@ -1,10 +1,10 @@
 """An assembler that knows what is on the stack.
 
 A gadget is a function that writes into an `Assembler`. It fetches operands by name; the assembler
-finds their depth and writes the shortest bytes. Names belong to items of the main stack; at most one
-item has a given name, copies and computed items have none until `name` gives them one. Both stacks
-are followed exactly through IF and ELSE, whose branches must leave the same heights: so the peak is
-exact, and a gadget's docstring can say "stack in -> stack out" with the top on the right.
+finds their depth and writes the shortest bytes. Names belong to items of the main stack; at most
+one item has a given name, copies and computed items have none until `name` gives them one. Both
+stacks are followed exactly through IF and ELSE, whose branches must leave the same heights: so the
+peak is exact, and a gadget's docstring can say "stack in -> stack out" with the top on the right.
 
 Consensus limits that matter here: stack and altstack together hold at most 1,000 items at any time,
 the witness items from the start; numbers are at most 4 bytes when an opcode reads them.
@@ -110,8 +110,9 @@ class Assembler:
             raise ValueError(f"two items {name!r}")
         self.stack[-1 - depth] = name
 
-    def name_top(self, names: Sequence[str]) -> None:
-        """Name the top items, the deepest first; writes nothing."""
+    def rename_top(self, names: Sequence[str]) -> None:
+        """Name the top items, the deepest first, whatever their names were; writes nothing."""
+        self.stack[len(self.stack) - len(names) :] = [UNNAMED] * len(names)
         for depth, name in enumerate(reversed(names)):
             self.name(name, depth)
 
@@ -155,14 +156,17 @@ class Assembler:
         self._script.append(Opcode.TOALTSTACK)
         self.alt.append(self.stack.pop())
 
-    def from_alt(self, name: str | None = None) -> None:
-        """altstack ... x -> ...; ... -> ... x, with its old name unless a new one is given"""
+    def from_alt(self, name: str | None = None) -> str:
+        """altstack ... x -> ...; ... -> ... x, with its old name unless a new one is given; its
+        name"""
         if not self.alt:
             raise ValueError("nothing on the altstack")
         self._script.append(Opcode.FROMALTSTACK)
         old = self.alt.pop()
         self.stack.append(UNNAMED)
         self.name(old if name is None else name)
+        self._note_peak()
+        return self.stack[-1]
 
     def begin_if(self, negated: bool = False) -> None:
         """... condition -> ...; the condition must be empty or the byte 1 (MINIMALIF)"""

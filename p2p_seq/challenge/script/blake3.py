@@ -1,13 +1,13 @@
 """The compression function of BLAKE3 in Script, on doubled nibbles (tables.py).
 
 Source: the BLAKE3 paper, section 2.2 (compression), figure 1 (constants), table 2 (permutation). A
-word is eight items, digit 0 the least significant. Rotations by 16, 12 and 8 only rename digits; the
-rotation by 7 is one by 8 and a doubling chain.
+word is eight items, digit 0 the least significant. Rotations by 16, 12 and 8 only rename digits;
+the rotation by 7 is one by 8 and a doubling chain.
 
 One step of an addition handles one digit: the carry lies on top, operands are fetched and added to
 it, the sum is looked up twice (row pointer, next carry), and the row pointer finds the XOR that
-follows. Every step takes two items and leaves two, so all look-ups happen at the same height and need
-no constant. The result of an addition is kept in one of two forms:
+follows. Every step takes two items and leaves two, so all look-ups happen at the same height and
+need no constant. The result of an addition is kept in one of two forms:
 
 * the *sum* of its digits before any carry, for an operand that is only added to again. Costs least;
   possible while the next sum still fits into the tables.
@@ -47,6 +47,28 @@ MESSAGE_ITEMS: Final = 16 * DIGITS
 ROOM: Final = STATE_ITEMS + MESSAGE_ITEMS + 1
 """Items above the tables at a look-up: state, message, carry."""
 
+Quarter = tuple[int, int, int, int]
+"""The words a, b, c, d of one G; a is also its number in its half of the round."""
+
+_COLUMNS: Final[tuple[Quarter, ...]] = (
+    (0, 4, 8, 12),
+    (2, 6, 10, 14),
+    (1, 5, 9, 13),
+    (3, 7, 11, 15),
+)
+_DIAGONALS: Final[tuple[Quarter, ...]] = (
+    (2, 7, 8, 13),
+    (0, 5, 10, 15),
+    (1, 6, 11, 12),
+    (3, 4, 9, 14),
+)
+"""The order of the four G is free; this one makes the shortest script."""
+
+VALUE: Final = "value"
+SUM: Final = "sum"
+ROW: Final = "row"
+
+
 class Ends(NamedTuple):
     """What is special about the last half of the last round."""
 
@@ -54,16 +76,6 @@ class Ends(NamedTuple):
     needs_b: bool
     """The digest needs the words b and d as well: it has more than four words."""
 
-
-Quarter = tuple[int, int, int, int]
-"""The words a, b, c, d of one G."""
-
-_COLUMNS: Final[tuple[Quarter, ...]] = ((0, 4, 8, 12), (1, 5, 9, 13), (2, 6, 10, 14), (3, 7, 11, 15))
-_DIAGONALS: Final[tuple[Quarter, ...]] = ((0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14))
-
-VALUE: Final = "value"
-SUM: Final = "sum"
-ROW: Final = "row"
 
 Digits = Sequence[str | int]
 """A word from outside: for each digit the name of its item, or its value when it is constant."""
@@ -239,7 +251,8 @@ class _Writer:
         self.words[index] = _Word(made, form)
 
     def finish(self, out_words: int) -> None:
-        """... K -> ...; altstack: digest, its first digit on top. Everything above the tables goes."""
+        """... K -> ...; altstack: digest, its first digit on top. Everything above the tables
+        goes."""
         asm = self.asm
         for index in range(out_words):
             one, other = self.words[index], self.words[index + 8]
@@ -275,8 +288,8 @@ def compress(
 ) -> None:
     """The first `out_words` (1 to 4, or 8) words of a compression with counter 0.
 
-    tables, any order of the message and chaining digits that have names -> tables
-    altstack: ... -> ... digest, its first digit on top: word 0 digit 7, .., word 0 digit 0, word 1 ..
+    tables, any order of the message and chaining digits that have names -> tables altstack: ... ->
+    ... digest, its first digit on top: word 0 digit 7, .., word 0 digit 0, word 1 ..
 
     Everything above the tables is used up; at most `tables.room - 1` items including what of the
     state is constant may lie there.
@@ -287,8 +300,9 @@ def compress(
     for index in range(ROUNDS):
         for half, quarters in enumerate((_COLUMNS, _DIAGONALS)):
             ends = Ends(index == ROUNDS - 1 and half == 1, out_words > 4)
-            for number, quarter in enumerate(quarters):
-                x, y = schedule[8 * half + 2 * number : 8 * half + 2 * number + 2]
+            for quarter in quarters:
+                first = 8 * half + 2 * quarter[0]
+                x, y = schedule[first : first + 2]
                 writer.mix(quarter, message[x], message[y], ends)
         schedule = [schedule[k] for k in PERMUTATION]
     writer.finish(out_words)

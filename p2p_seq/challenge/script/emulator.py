@@ -1,10 +1,10 @@
 """A plain interpreter of the opcodes of `opcodes.py`, for debugging and for measuring.
 
-The judge is Bitcoin Core's engine (`p2p_seq.bitcoin.engine`); tests compare the two. What the engine
-cannot tell is told here: where a script fails, what is on the stack, how many items it held at most.
-Rules are those of consensus in tapscript: numbers of at most 4 bytes, minimal or not; IF takes empty
-or the byte 1; at most 1,000 items; elements of at most 520 bytes; one true item at the end.
-"""
+The judge is Bitcoin Core's engine (`p2p_seq.bitcoin.engine`); tests compare the two. What the
+engine cannot tell is told here: where a script fails, what is on the stack, how many items it held
+at most. Rules are those of consensus in tapscript: numbers of at most 4 bytes, minimal or not; IF
+takes empty or the byte 1; at most 1,000 items; elements of at most 520 bytes; one true item at the
+end."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -86,7 +86,8 @@ _NUMERIC: Final[dict[int, tuple[int, Callable[..., int]]]] = {
 
 
 class Emulator:
-    """One run of a script; `stack`, `alt` and `peak` can be looked at when it has ended or failed."""
+    """One run of a script; `stack`, `alt` and `peak` can be looked at when it has ended or
+    failed."""
 
     def __init__(self, script: bytes, witness: Sequence[bytes]) -> None:
         self._instructions = parse(script)
@@ -183,18 +184,19 @@ class Emulator:
         elif code == Opcode.SIZE:
             stack.append(encode_number(len(stack[-1])))
         elif code == Opcode.VERIFY:
-            if not is_true(stack.pop()):
-                raise ScriptFailure("false")
-        elif code in (Opcode.EQUAL, Opcode.EQUALVERIFY):
-            equal = stack.pop() == stack.pop()
-            if code == Opcode.EQUAL:
-                stack.append(b"\x01" if equal else b"")
-            elif not equal:
-                raise ScriptFailure("not equal")
-        elif code == Opcode.HASH160:
-            once = hashlib.sha256(stack.pop()).digest()
-            stack.append(hashlib.new("ripemd160", once).digest())
-        elif code == Opcode.SHA256:
-            stack.append(hashlib.sha256(stack.pop()).digest())
+            _require(is_true(stack.pop()))
+        elif code == Opcode.EQUAL:
+            stack.append(b"\x01" if stack.pop() == stack.pop() else b"")
+        elif code == Opcode.EQUALVERIFY:
+            _require(stack.pop() == stack.pop())
+        elif code in (Opcode.SHA256, Opcode.HASH160):
+            digest = hashlib.sha256(stack.pop()).digest()
+            is_short = code == Opcode.HASH160
+            stack.append(hashlib.new("ripemd160", digest).digest() if is_short else digest)
         elif code != Opcode.NOP:
             raise ScriptFailure("opcode that no fraud leaf uses")
+
+
+def _require(condition: bool) -> None:
+    if not condition:
+        raise ScriptFailure("false")

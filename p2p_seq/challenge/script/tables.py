@@ -20,6 +20,8 @@ from typing import Final
 from p2p_seq.challenge.script.assembler import Assembler
 
 XOR_ENTRIES: Final = 256
+TOP_ENTRY: Final = "tables"
+"""The name of entry 0."""
 
 LARGE_RANGE: Final = 80
 """R that lets a sum of five nibbles and its carry wait for its digits."""
@@ -35,8 +37,6 @@ class NibbleTables:
     """R: sums of nibbles are below it."""
     room: int
     """Items above the tables at a look-up."""
-    base: int
-    """Items below the tables."""
 
     @property
     def items(self) -> int:
@@ -48,8 +48,8 @@ class NibbleTables:
         return self.room
 
     def above(self, asm: Assembler) -> int:
-        """Items that lie above the tables now."""
-        return asm.height - self.base - self.items
+        """Items that lie above the tables now. Below them any may come and go."""
+        return asm.depth(TOP_ENTRY)
 
     def row_pointer(self, nibble: int) -> int:
         """The index of `nibble XOR 0` with `room - 1` items above."""
@@ -66,9 +66,10 @@ class NibbleTables:
 
 def push_tables(asm: Assembler, sum_range: int, room: int) -> NibbleTables:
     """... -> ... tables"""
-    tables = NibbleTables(sum_range, room, asm.height)
+    tables = NibbleTables(sum_range, room)
     for index in reversed(range(tables.items)):
         asm.number(tables.entry(index))
+    asm.name(TOP_ENTRY)
     return tables
 
 
