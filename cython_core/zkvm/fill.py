@@ -20,6 +20,8 @@ class Fill:
 
     operation: str
     arguments: tuple["Fill | int", ...]
+    reads_columns: bool
+    """Whether it takes the value of a column, which must be filled before."""
 
     def __add__(self, other: "Fill | int") -> "Fill":
         return node("add", self, other)
@@ -59,18 +61,18 @@ class Fill:
     def is_constant(self) -> bool:
         return self.operation == "const"
 
-    def reads_columns(self) -> bool:
-        """Whether it takes the value of a column, which must be filled before."""
-        return self.operation == "column" or any(
-            argument.reads_columns() for argument in self.arguments if isinstance(argument, Fill)
-        )
-
 
 _nodes: dict[tuple[str, tuple["Fill | int", ...]], Fill] = {}
 
 
 def _shared(operation: str, arguments: tuple["Fill | int", ...]) -> Fill:
-    return _nodes.setdefault((operation, arguments), Fill(operation, arguments))
+    known = _nodes.get((operation, arguments))
+    if known is None:
+        reads = operation == "column" or any(
+            argument.reads_columns for argument in arguments if isinstance(argument, Fill)
+        )
+        known = _nodes[operation, arguments] = Fill(operation, arguments, reads)
+    return known
 
 
 def constant(value: int) -> Fill:

@@ -58,7 +58,7 @@ def columns_of(chip: RowChip, op: Op | None, *, late: bool) -> list[tuple[int, F
     return [
         (number, slot.fills[op])
         for number, slot in enumerate(chip.slots)
-        if op in slot.fills and slot.fills[op].reads_columns() == late
+        if op in slot.fills and slot.fills[op].reads_columns == late
     ]
 
 
