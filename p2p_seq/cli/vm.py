@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cython_core.vm.program import Program
     from cython_core.vm.records import Row
     from cython_core.vm.run import Outcome
+    from cython_core.vm.tree import Shape
 
 app = App(name="vm", help="The zkVM's machine: run a program, see its rows, prove a run.")
 
@@ -58,6 +59,47 @@ class Setting:
 DEFAULT = Setting()
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class TreeSetting:
+    """The tree over the rows."""
+
+    root: Annotated[
+        bool, Parameter(help="Hash the rows into the trace tree and show its root.", negative="")
+    ] = False
+    groups: Annotated[int, Parameter(help="Groups of the tree.")] = 64
+    depth: Annotated[int, Parameter(help="Levels of a group: it has 4^depth slots.")] = 9
+    salt: Annotated[str, Parameter(help="Salt of the tree, 16 bytes in hexadecimal.")] = "00" * 16
+
+    def chosen(self) -> "tuple[Shape, bytes] | None":
+        """None without --root. Raises OperatorError."""
+        from cython_core.vm.tree import SALT_BYTES, Shape
+
+        if not self.root:
+            return None
+        try:
+            salt = bytes.fromhex(self.salt)
+        except ValueError:
+            salt = b""
+        if len(salt) != SALT_BYTES:
+            raise OperatorError(
+                f"--salt {self.salt} is none",
+                f"it is not {SALT_BYTES} bytes in hexadecimal",
+                "take what `BLAKE3(tag | seal digest | batch)` begins with (docs/vm.md)",
+                Exit.USAGE,
+            )
+        try:
+            return Shape(self.groups, self.depth), salt
+        except ValueError as error:
+            raise OperatorError(
+                f"no tree has {self.groups} groups of depth {self.depth}", str(error),
+                "write --groups 64 --depth 9", Exit.USAGE,
+            ) from None  # fmt: skip
+
+
+DEFAULT_TREE = TreeSetting()
+
+
 @app.command
 def run(elf: Elf, /, *, setting: Setting = DEFAULT) -> None:
     """Run a program to its end; no rows are kept.
@@ -85,8 +127,9 @@ def trace(
     print: Annotated[  # noqa: A002 - the name of the flag
         str | None, Parameter(help="Print rows FIRST:LAST of the run, counted from 1.")
     ] = None,
+    tree: TreeSetting = DEFAULT_TREE,
 ) -> None:
-    """Run a program and write its committed rows to a file, or print some of them.
+    """Run a program and write its committed rows to a file, print some of them, or commit to them.
 
     Example: p2pseq vm trace guest.elf --input witness --print 1:20
     """
@@ -95,11 +138,12 @@ def trace(
     from cython_core.vm.run import trace as rows_of
 
     program = load_program(elf)
-    chosen = _range(print)
-    if output is not None and chosen is not None:
+    chosen, committed = _range(print), tree.chosen()
+    if [output, chosen, committed].count(None) < 2:
         raise OperatorError(
-            "two things at once", "--output and --print exclude one another", "give one of them", 2
-        )
+            "two things at once", "--output, --print and --root exclude one another",
+            "give one of them", Exit.USAGE,
+        )  # fmt: skip
     cycles = CLOCK_MAX if setting.cycles is None else setting.cycles
     limits = Limits(cycles, setting.memory_pages)
     words, answers = setting.witness()
@@ -107,6 +151,11 @@ def trace(
     pieces = rows_of(program, words, answers, limits, ended.append)
     if chosen is not None:
         _print_rows(pieces, *chosen, is_json=setting.json)
+        return
+    if committed is not None:
+        root = _guarded(lambda: _committed(*committed, pieces, is_json=setting.json))
+        facts = {**_identity(program, setting.network), **root, **_end(ended[0])}
+        _answer(facts, is_json=setting.json)
         return
     written = _guarded(lambda: _write(output, program.root, pieces))
     facts = {**_identity(program, setting.network), "rows": written, **_end(ended[0])}
@@ -330,6 +379,19 @@ def _write(file: Path | None, root: bytes, pieces: "Iterator[tuple[bytes, bytes]
     finally:
         unfinished.unlink(missing_ok=True)
     return rows
+
+
+def _committed(
+    shape: "Shape", salt: bytes, pieces: "Iterator[tuple[bytes, bytes]]", *, is_json: bool
+) -> dict[str, Any]:
+    from cython_core.vm.committed import commit
+
+    commitment = commit(shape, salt, pieces, _progress)
+    facts = {"rows": commitment.rows, "slots": shape.capacity, "salt": salt.hex(),
+             "trace_root": commitment.trace_root.hex()}  # fmt: skip
+    if is_json:
+        facts["group_roots"] = [root.hex() for root in commitment.roots]
+    return facts
 
 
 def _progress(cycles: int) -> None:

@@ -9,6 +9,7 @@ from blake3 import blake3
 
 from cython_core.vm.program import load_elf
 from cython_core.vm.trace_file import read_trace
+from cython_core.vm.tree import Shape, Tree
 from p2p_seq.cli.common import Exit
 from p2p_seq.cli.main import run
 from p2p_seq.protocol.tags import Tag, tagged_hash
@@ -83,6 +84,40 @@ def test_trace_prints_a_range(capsys: Captured, words: Path) -> None:
     rows = answered(capsys, *arguments)
     assert [row["row"] for row in rows] == [6, 7]
     assert len(rows[0]["record"]) == 2 * 52
+
+
+def test_trace_commits_to_the_rows(capsys: Captured, words: Path, tmp_path: Path) -> None:
+    salt = bytes(range(16))
+    arguments = ("trace", str(EXAMPLE), "--input", str(words), "--root", "--groups", "3")
+    answer = answered(capsys, *arguments, "--depth", "4", "--salt", salt.hex())
+    file = tmp_path / "rows"
+    answered(capsys, "trace", str(EXAMPLE), "--input", str(words), "--output", str(file))
+    roots = Tree(Shape(3, 4), salt, read_trace(file.read_bytes())[1]).roots
+    assert answer["rows"] == 246
+    assert answer["slots"] == 768
+    assert answer["group_roots"] == [root.hex() for root in roots]
+    assert answer["trace_root"] == blake3(b"".join(roots)).hexdigest()
+
+
+def test_what_no_tree_has(capsys: Captured, words: Path) -> None:
+    arguments = ("trace", str(EXAMPLE), "--input", str(words), "--root")
+    usage = {"code": Exit.USAGE}
+    small = failed(capsys, *arguments, "--groups", "3", "--depth", "3", **usage)
+    assert small[1] == "  why: there are more rows than slots"
+    assert failed(capsys, *arguments, "--depth", "13", **usage) == [
+        "error: no tree has 64 groups of depth 13",
+        "  why: a tree has at most 2^24 slots and a depth from 1 to 12",
+        "   do: write --groups 64 --depth 9",
+    ]
+    for salt in ("00", "z" * 32):
+        lines = failed(capsys, *arguments, "--salt", salt, **usage)
+        assert lines[:2] == [f"error: --salt {salt} is none",
+                             "  why: it is not 16 bytes in hexadecimal"]  # fmt: skip
+    assert failed(capsys, *arguments, "--print", "1:2", **usage) == [
+        "error: two things at once",
+        "  why: --output, --print and --root exclude one another",
+        "   do: give one of them",
+    ]
 
 
 def test_a_program_that_is_none(capsys: Captured, tmp_path: Path) -> None:
