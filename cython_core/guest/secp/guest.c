@@ -16,9 +16,11 @@ void guest(uint32_t statement[8])
     uint32_t signature[16], count = host_in(), valid = 0;
 
     for (uint32_t number = 0; number < count && number < SIGNATURES_MAX; number++) {
+#pragma GCC unroll 16
         for (int place = 0; place < 16; place++) {
             block[place] = host_in();
         }
+#pragma GCC unroll 16
         for (int place = 0; place < 16; place++) {
             signature[place] = host_in();
         }

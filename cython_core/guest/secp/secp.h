@@ -1,8 +1,8 @@
 /* BIP340 signatures over secp256k1, for guests of the machine.
  *
  * secp_verify answers as BIP340 says, 0 or 1, for every key, message and signature. It reads hints
- * from the input (hints.py makes them); none is trusted. With false hints the run stops, so there is
- * no proof of it: whoever proves cannot turn the answer, neither way.
+ * from the input (hints.py makes them); none is trusted. With false hints the run stops, so there
+ * is no proof of it: whoever proves cannot turn the answer, neither way.
  */
 #ifndef GUEST_SECP_H
 #define GUEST_SECP_H

@@ -1,7 +1,10 @@
 /* The verification of one signature (secp.h). */
 #include "secp/secp.h"
 
-#include "secp/work.h"
+/* In one piece, so that nothing is saved and restored between the parts. */
+#include "secp/ladder.h"
+#include "secp/points.h"
+#include "secp/scalars.h"
 
 /* What the hints show. */
 enum { ON_CURVE = 0, KEY_OFF_CURVE = 1, NONCE_OFF_CURVE = 2 };
@@ -24,7 +27,7 @@ static int is_below(const uint32_t number[8], const uint32_t order[8])
     return 0;
 }
 
-static int is_zero(const secp_line *number)
+SECP_INLINE int is_zero(const secp_line *number)
 {
     uint32_t any = 0;
 
@@ -50,8 +53,8 @@ static int is_reduced(const secp_line *number)
 
 /* Reads y for x. out := y^2 - (x^3 + 7), or y^2 + (x^3 + 7): as -1 is no square, only one of the
  * two can be zero, and one always can. */
-static void lift(struct secp_work *work, secp_line point[2], const uint32_t x[8], int is_on_curve,
-                 secp_line *out)
+SECP_INLINE void lift(struct secp_work *work, const secp_line *constants, secp_line point[2],
+                      const uint32_t x[8], int is_on_curve, secp_line *out)
 {
     secp_line *cube = &work->scratch[0];
 
@@ -75,22 +78,23 @@ static void lift(struct secp_work *work, secp_line point[2], const uint32_t x[8]
 }
 
 /* Of a key or a nonce that is no x of a point: no signature of it is valid. */
-static int refuse(struct secp_work *work, secp_line point[2], const uint32_t x[8])
+static int refuse(struct secp_work *work, const secp_line *constants, secp_line point[2],
+                  const uint32_t x[8])
 {
-    lift(work, point, x, 0, &work->wrong);
+    lift(work, constants, point, x, 0, &work->wrong);
     if (!is_zero(&work->wrong)) {
         secp_stop();
     }
     return 0;
 }
 
-/* Whether the sum is the nonce point. Stops if anything that had to be zero was not, or if the sum met
- * an exception; the numbers are zero together, so that a valid signature needs one look at words. */
-static int is_sum(struct secp_work *work, const secp_line nonce[2])
+/* Whether the sum is the nonce point. Stops if anything that had to be zero was not, or if the sum
+ * met an exception. A valid signature needs one look at words: the numbers are zero together. */
+SECP_INLINE int is_sum(struct secp_work *work, const secp_line nonce[2])
 {
     secp_line *off = &work->scratch[0], *any = &work->scratch[1];
 
-    if (is_zero(&work->z) || work->wrong_words != 0) {
+    if ((work->z.words[0] == 0 && is_zero(&work->z)) || work->wrong_words != 0) {
         secp_stop();
     }
     secp_square(&work->first, &work->z);
@@ -115,29 +119,31 @@ static int is_sum(struct secp_work *work, const secp_line nonce[2])
 int secp_verify(const uint32_t key[8], const uint32_t message[8], const uint32_t signature[16])
 {
     struct secp_work *work = &shared;
+    const secp_line *constants = SECP_CONSTANTS;
     secp_line *key_point = secp_entry(SECP_POINTS + SECP_KEY_ENTRIES, 1, 0);
     secp_line *nonce_point = secp_entry(SECP_POINTS + SECP_NONCE_ENTRIES, 1, 0);
-    uint32_t challenge[8], what;
+    uint32_t what;
 
     if (!is_below(key, FIELD_ORDER) || !is_below(signature, FIELD_ORDER)
         || !is_below(signature + 8, GROUP_ORDER)) {
         return 0;
     }
+    SECP_KEEP(work);
+    SECP_KEEP(constants);
     what = secp_input();
     if (what == KEY_OFF_CURVE) {
-        return refuse(work, key_point, key);
+        return refuse(work, constants, key_point, key);
     }
     if (what == NONCE_OFF_CURVE) {
-        return refuse(work, nonce_point, signature);
+        return refuse(work, constants, nonce_point, signature);
     }
     work->wrong_words = 0;
-    lift(work, key_point, key, 1, &work->wrong);
-    lift(work, nonce_point, signature, 1, &work->scratch[1]);
-    secp_collect(&work->wrong_other, &work->wrong, &work->scratch[1], &work->term);
-    secp_copy(&work->wrong, &work->wrong_other);
-    secp_challenge(challenge, signature, key, message);
-    secp_read_scalars(work, challenge, signature);
-    secp_make_entries(work);
-    secp_climb(work);
+    lift(work, constants, key_point, key, 1, &work->wrong_other);
+    lift(work, constants, nonce_point, signature, 1, &work->scratch[1]);
+    secp_collect(&work->wrong, &work->wrong_other, &work->scratch[1], &work->term);
+    secp_challenge(work->scalar.words, signature, key, message);
+    secp_read_scalars(work, constants, signature);
+    secp_make_entries(work, constants);
+    secp_climb(work, constants);
     return is_sum(work, nonce_point);
 }

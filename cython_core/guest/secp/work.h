@@ -1,8 +1,8 @@
 /* What the parts of a verification share.
  *
- * All lines are in one object, so that any is one addition away from a register. RAW lines have only
- * their low words ever written, and are never what an operation writes to: their high words stay 0,
- * which bounds them.
+ * All lines are in one object, so that any is one addition away from a register. RAW lines have
+ * only their low words ever written, and are never what an operation writes to: their high words
+ * stay 0, which bounds them.
  *
  * What must be zero is collected: `wrong` becomes wrong^2 + number^2. As -1 is no square modulo p,
  * that is zero only if both are. `wrong_words` collects words by OR.
@@ -37,8 +37,8 @@ struct secp_work {
     uint32_t wrong_words;
 };
 
-/* Multiples i + j w of a point, i and j from -1 to 2: x and y, `SECP_ROW` lines apart for each j. The
- * distance is that of the two halves of a word of digits, so that no digit has to be moved. */
+/* Multiples i + j w of a point, i and j from -1 to 2: x and y, `SECP_ROW` lines apart for each j.
+ * The distance is that of the two halves of a word of digits, so that no digit has to be moved. */
 enum { SECP_ROW = 1 << 17, SECP_KEY_ENTRIES = 0, SECP_NONCE_ENTRIES = 8 };
 
 #ifdef __riscv
@@ -54,7 +54,8 @@ SECP_INLINE secp_line *secp_entry(secp_line *entries, int i, int j)
     return entries + (j + 1) * SECP_ROW + (i + 1) * 2;
 }
 
-#define SECP_CONSTANT(name) (SECP_CONSTANTS + SECP_##name)
+/* In a function that has `constants`, from which each is one addition away. */
+#define SECP_CONSTANT(name) (constants + SECP_##name)
 
 SECP_INLINE void secp_copy_times(secp_line *to, const secp_line *from, const secp_line *factor)
 {
@@ -70,17 +71,6 @@ SECP_INLINE void secp_collect(secp_line *wrong_after, const secp_line *wrong_bef
     secp_square(scratch, number);
     secp_add(wrong_after, scratch);
 }
-
-/* Reads the splits of e and s and the multiples, and shows that they are those that a verification
- * needs (scalars.c). */
-void secp_read_scalars(struct secp_work *work, const uint32_t challenge[8],
-                       const uint32_t signature[16]);
-
-/* From both points at (1, 0) of their entries: all their entries (points.c). */
-void secp_make_entries(struct secp_work *work);
-
-/* The sum of all multiples in x, y and z (ladder.c). */
-void secp_climb(struct secp_work *work);
 
 /* Reads words into a line. */
 SECP_INLINE void secp_read(secp_line *line, int count)

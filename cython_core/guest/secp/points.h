@@ -1,10 +1,13 @@
 /* The multiples i + j w of the key and of the nonce point (work.h).
  *
- * Three points are computed from P beside 2 P: D = (1 - w) P, 2 - w as P + D, 2 w - 1 as w P - D. All
- * others are associates of P, 2 P and D. No denominator is zero: P has prime order and these multiples
- * are no associates of each other. The inverses of four denominators come from the inverse of their
- * product, which is a hint.
+ * Computed are 2 P, D = (1 - w) P, (2 - w) P as P + D and (2 w - 1) P as w P - D; all others are
+ * associates of P, 2 P and D. No denominator is zero: P has prime order, and no two points that
+ * are added are equal or negatives. The inverses of four denominators come from the inverse of
+ * their product, which is a hint.
  */
+#ifndef GUEST_SECP_POINTS_H
+#define GUEST_SECP_POINTS_H
+
 #include "secp/work.h"
 
 /* A point from x1, y1 and x2 and the slope of the line through both. */
@@ -20,15 +23,11 @@ SECP_INLINE void third_point(secp_line *to, const secp_line *slope, const secp_l
     secp_subtract(to + 1, y1);
 }
 
-SECP_INLINE void copy_negated(secp_line *to, const secp_line *from)
-{
-    secp_copy(to, from);
-    secp_multiply(to, SECP_CONSTANT(MINUS_ONE));
-}
 
 /* inverse[k] := 1 / value[k], with 1 / (all of them) as hint. */
-static void invert(struct secp_work *work, const secp_line *const value[4], secp_line *wrong_before,
-                   secp_line *wrong_after)
+SECP_INLINE void invert(struct secp_work *work, const secp_line *constants,
+                        const secp_line *const value[4], secp_line *wrong_before,
+                        secp_line *wrong_after)
 {
     secp_line *low = &work->batch[0], *high = &work->batch[1], *product = &work->first;
 
@@ -50,7 +49,7 @@ static void invert(struct secp_work *work, const secp_line *const value[4], secp
 }
 
 /* All but 2 - w and 2 w - 1, with the inverses of x and of y, which are used up. */
-static void first_entries(secp_line *entries, secp_line *inverse)
+SECP_INLINE void first_entries(secp_line *entries, const secp_line *constants, secp_line *inverse)
 {
     secp_line *point = secp_entry(entries, 1, 0), *negative = secp_entry(entries, -1, 0);
     secp_line *image = secp_entry(entries, 0, 1), *image_negative = secp_entry(entries, 0, -1);
@@ -61,7 +60,7 @@ static void first_entries(secp_line *entries, secp_line *inverse)
     secp_line *rest_image = secp_entry(entries, 1, 2), *rest_image_2 = secp_entry(entries, 2, 1);
 
     secp_copy(negative, point);
-    copy_negated(negative + 1, point + 1);
+    secp_copy_times(negative + 1, point + 1, SECP_CONSTANT(MINUS_ONE));
     secp_copy_times(image, point, SECP_CONSTANT(BETA));
     secp_copy(image + 1, point + 1);
     secp_copy(image_negative, image);
@@ -76,7 +75,7 @@ static void first_entries(secp_line *entries, secp_line *inverse)
     secp_multiply(inverse, SECP_CONSTANT(TRIPLING));
     third_point(rest, inverse, point, point + 1, image);
     secp_copy(rest_negative, rest);
-    copy_negated(rest_negative + 1, rest + 1);
+    secp_copy_times(rest_negative + 1, rest + 1, SECP_CONSTANT(MINUS_ONE));
     secp_copy_times(rest_image, rest, SECP_CONSTANT(BETA));
     secp_copy(rest_image + 1, rest + 1);
     secp_copy_times(rest_image_2, rest, SECP_CONSTANT(BETA_SQUARED));
@@ -90,11 +89,11 @@ static void first_entries(secp_line *entries, secp_line *inverse)
     secp_copy_times(twofold_image, twofold, SECP_CONSTANT(BETA));
     secp_copy(twofold_image + 1, twofold + 1);
     secp_copy_times(twofold_image_2, twofold, SECP_CONSTANT(BETA_SQUARED));
-    copy_negated(twofold_image_2 + 1, twofold + 1);
+    secp_copy_times(twofold_image_2 + 1, twofold + 1, SECP_CONSTANT(MINUS_ONE));
 }
 
 /* Denominators of the two entries that are left: x of D - x of P, and x of w P - x of D. */
-static void denominators(secp_line *entries, secp_line *to)
+SECP_INLINE void denominators(secp_line *entries, secp_line *to)
 {
     const secp_line *rest = secp_entry(entries, 1, -1);
 
@@ -104,7 +103,7 @@ static void denominators(secp_line *entries, secp_line *to)
     secp_subtract(to + 1, rest);
 }
 
-static void last_entries(secp_line *entries, secp_line *inverse, secp_line *slope)
+SECP_INLINE void last_entries(secp_line *entries, secp_line *inverse, secp_line *slope)
 {
     const secp_line *point = secp_entry(entries, 1, 0), *image = secp_entry(entries, 0, 1);
     const secp_line *rest = secp_entry(entries, 1, -1);
@@ -119,20 +118,23 @@ static void last_entries(secp_line *entries, secp_line *inverse, secp_line *slop
     third_point(secp_entry(entries, -1, 2), slope, image, image + 1, rest);
 }
 
-void secp_make_entries(struct secp_work *work)
+SECP_INLINE void secp_make_entries(struct secp_work *work, const secp_line *constants)
 {
     secp_line *key = SECP_POINTS + SECP_KEY_ENTRIES, *nonce = SECP_POINTS + SECP_NONCE_ENTRIES;
     const secp_line *key_point = secp_entry(key, 1, 0), *nonce_point = secp_entry(nonce, 1, 0);
     secp_line *rest = work->scratch;
 
-    invert(work, (const secp_line *const[]){key_point, key_point + 1, nonce_point, nonce_point + 1},
+    invert(work, constants,
+           (const secp_line *const[]){key_point, key_point + 1, nonce_point, nonce_point + 1},
            &work->wrong, &work->wrong_other);
-    first_entries(key, &work->inverse[0]);
-    first_entries(nonce, &work->inverse[2]);
+    first_entries(key, constants, &work->inverse[0]);
+    first_entries(nonce, constants, &work->inverse[2]);
     denominators(key, rest);
     denominators(nonce, rest + 2);
-    invert(work, (const secp_line *const[]){rest, rest + 1, rest + 2, rest + 3},
+    invert(work, constants, (const secp_line *const[]){rest, rest + 1, rest + 2, rest + 3},
            &work->wrong_other, &work->wrong);
     last_entries(key, &work->inverse[0], &work->scratch[0]);
     last_entries(nonce, &work->inverse[2], &work->scratch[0]);
 }
+
+#endif

@@ -1,12 +1,15 @@
 /* The sum of the multiples of G, of the key and of the nonce point, from the top digit down.
  *
- * Points are (X / Z^2, Y / Z^3). Each step leaves its Y in the line that was spare, so `y` and `spare`
- * change places at every doubling and every digit, also at a digit that is zero. Thus no step needs
- * a copy, and which line is which does not depend on digits.
+ * Points are (X / Z^2, Y / Z^3). Each step leaves its Y in the line that was spare, so `y` and
+ * `spare` change places at every doubling and every digit, also at a digit that is zero. Thus no
+ * step needs a copy, and which line is which does not depend on digits.
  *
- * The formulas have exceptions: a point added to itself, or to its negative. All of them make Z zero,
- * and Z stays zero from then on, as it is multiplied at each step. verify.c looks at it at the end.
+ * The formulas have exceptions: a point added to itself, or to its negative. All of them make Z
+ * zero, and Z stays zero from then on, as each step multiplies it. verify.c looks at it at the end.
  */
+#ifndef GUEST_SECP_LADDER_H
+#define GUEST_SECP_LADDER_H
+
 #include "secp/work.h"
 
 struct lines {
@@ -22,8 +25,8 @@ SECP_INLINE struct lines turned(struct lines at)
     return at;
 }
 
-/* With L = 3/2 X^2 and S = X Y^2: X3 = L^2 - 2 S, Y3 = L (S - X3) - Y^4, Z3 = Y Z (a point halved in
- * its Z against the usual form). Y3 is left in `spare`. */
+/* With L = 3/2 X^2 and S = X Y^2: X3 = L^2 - 2 S, Y3 = L (S - X3) - Y^4, Z3 = Y Z: the usual form
+ * with half its Z. Y3 is left in `spare`. */
 SECP_INLINE void twice(struct lines at)
 {
     secp_square(at.first, at.x);
@@ -40,8 +43,8 @@ SECP_INLINE void twice(struct lines at)
     secp_subtract(at.spare, at.y);
 }
 
-/* With H = x Z^2 - X, R = y Z^3 - Y and V = X H^2: X3 = R^2 - H^3 - 2 V, Y3 = R (V - X3) - Y H^3,
- * Z3 = Z H, for the point (x, y), or for its image under the endomorphism. Y3 is left in `spare`. */
+/* Adds the point (x, y), or its image under the endomorphism. With H = x Z^2 - X, R = y Z^3 - Y and
+ * V = X H^2: X3 = R^2 - H^3 - 2 V, Y3 = R (V - X3) - Y H^3, Z3 = Z H. Y3 is left in `spare`. */
 SECP_INLINE void join(struct lines at, const secp_line *point, int is_image)
 {
     secp_square(at.first, at.z);
@@ -68,7 +71,7 @@ SECP_INLINE void join(struct lines at, const secp_line *point, int is_image)
     secp_subtract(at.spare, at.y);
 }
 
-/* Where i and j of a digit stand in an offset into entries, and the digit 0 (i = j = 0, stored 1). */
+/* Where i and j of a digit stand in an offset into entries; the digit 0, i = j = 0 stored as 1. */
 enum { PLACE = 6, MASK = 3 << (16 + PLACE) | 3 << PLACE, NOTHING = 1 << (16 + PLACE) | 1 << PLACE };
 
 struct digits {
@@ -108,10 +111,10 @@ SECP_INLINE void join_bytes(struct lines at, const secp_line *table, const uint8
     join(turned(at), table + 2 * byte[sizeof(secp_line)], 1);
 }
 
-void secp_climb(struct secp_work *work)
+SECP_INLINE void secp_climb(struct secp_work *work, const secp_line *constants)
 {
     struct lines at = {&work->x, &work->y, &work->spare, &work->z, &work->first, &work->second,
-                       SECP_CONSTANTS + SECP_THREE_HALVES, SECP_CONSTANTS + SECP_BETA};
+                       SECP_CONSTANT(THREE_HALVES), SECP_CONSTANT(BETA)};
     struct digits key = {(const uint8_t *)(SECP_POINTS + SECP_KEY_ENTRIES), MASK, NOTHING};
     struct digits nonce = {(const uint8_t *)(SECP_POINTS + SECP_NONCE_ENTRIES), MASK, NOTHING};
     const secp_line *low = SECP_TABLE, *high = SECP_TABLE + 2 * SECP_TABLE_DIGITS;
@@ -134,9 +137,9 @@ void secp_climb(struct secp_work *work)
     SECP_KEEP(high);
     nonce.mask = key.mask;
     nonce.nothing = key.nothing;
-    secp_copy(at.x, SECP_CONSTANTS + SECP_START_X);
-    secp_copy(at.y, SECP_CONSTANTS + SECP_START_Y);
-    secp_copy(at.z, SECP_CONSTANTS + SECP_ONE);
+    secp_copy(at.x, SECP_CONSTANT(START_X));
+    secp_copy(at.y, SECP_CONSTANT(START_Y));
+    secp_copy(at.z, SECP_CONSTANT(ONE));
     window_of(at, key, nonce, work->key_digits[top], work->nonce_digits[top], 1);
     double_twice(at);
     window_of(at, key, nonce, work->key_digits[top], work->nonce_digits[top], 0);
@@ -154,3 +157,5 @@ void secp_climb(struct secp_work *work)
         }
     }
 }
+
+#endif

@@ -1,4 +1,4 @@
-/* The multiples of G, of the key P and of the nonce point R, as hints that are shown to be right.
+/* The multiples of G, of the key P and of the nonce point R: hints that are shown to be right.
  *
  * With s G - e P = R for a valid signature, R' = s G - e P is compared with R as follows. For any
  * v that is not 0,
@@ -16,15 +16,18 @@
  * integers: both sides are smaller than p, or, in those of e and s, than 2^32 p; these are shown
  * modulo 2^32 as well. What bounds them is how many words are read.
  */
+#ifndef GUEST_SECP_SCALARS_H
+#define GUEST_SECP_SCALARS_H
+
 #include "secp/work.h"
 
 typedef uint16_t __attribute__((may_alias)) half_word;
 
 enum { NO_FACTOR = 0x55555556 };
 
-/* e0 = multiple[0] PI_0 + multiple[1] PI_1 + rest_0 and 0 = multiple[0] PI_1 - multiple[1] PI_REST +
- * rest_1: both sides are below 2^259. */
-static void split(struct secp_work *work, struct secp_split *of)
+/* scalar = multiple[0] PI_0 + multiple[1] PI_1 + rest_0 and
+ * 0 = multiple[0] PI_1 - multiple[1] PI_REST + rest_1: both sides are below 2^259. */
+SECP_INLINE void split(struct secp_work *work, const secp_line *constants, struct secp_split *of)
 {
     secp_line *left = &work->scratch[0], *right = &work->scratch[1];
     const uint32_t pi_0 = SECP_CONSTANT(PI_0)->words[0], pi_1 = SECP_CONSTANT(PI_1)->words[0];
@@ -55,7 +58,7 @@ static void split(struct secp_work *work, struct secp_split *of)
 }
 
 /* Digits of both halves to the base 4, 16 bits of each in a word. The last word has two digits. */
-static void read_digits(uint32_t digits[SECP_DIGIT_WORDS], secp_line multiple[2])
+SECP_INLINE void read_digits(uint32_t digits[SECP_DIGIT_WORDS], secp_line multiple[2])
 {
     half_word *first = (half_word *)&multiple[0], *second = (half_word *)&multiple[1];
 
@@ -72,7 +75,8 @@ static void read_digits(uint32_t digits[SECP_DIGIT_WORDS], secp_line multiple[2]
 }
 
 /* out := factor * of - quotient * PI: terms below 2^230. */
-static void combine(struct secp_work *work, const struct secp_split *of, secp_line out[2])
+SECP_INLINE void combine(struct secp_work *work, const secp_line *constants,
+                         const struct secp_split *of, secp_line out[2])
 {
     const secp_line *factor = work->factor, *quotient = work->quotient;
     secp_line *term = &work->first;
@@ -95,7 +99,7 @@ static void combine(struct secp_work *work, const struct secp_split *of, secp_li
     secp_subtract(&out[1], term);
 }
 
-static void read_multiples(struct secp_work *work)
+SECP_INLINE void read_multiples(struct secp_work *work, const secp_line *constants)
 {
     secp_line *out = work->scratch;
 
@@ -110,7 +114,7 @@ static void read_multiples(struct secp_work *work)
     secp_subtract(&work->factor[1], &work->nonce_multiple[1]);
     secp_read(&work->quotient[0], 3);
     secp_read(&work->quotient[1], 3);
-    combine(work, &work->split[0], out);
+    combine(work, constants, &work->split[0], out);
     secp_add(&out[0], &work->key_multiple[0]);
     secp_add(&out[0], SECP_CONSTANT(KEY_0));
     secp_collect(&work->wrong_other, &work->wrong, &out[0], &work->term);
@@ -119,7 +123,7 @@ static void read_multiples(struct secp_work *work)
     secp_collect(&work->wrong, &work->wrong_other, &out[1], &work->term);
 }
 
-static void read_base_multiple(struct secp_work *work)
+SECP_INLINE void read_base_multiple(struct secp_work *work, const secp_line *constants)
 {
     secp_line *out = work->scratch;
 
@@ -130,7 +134,7 @@ static void read_base_multiple(struct secp_work *work)
     }
     secp_read(&work->quotient[0], 3);
     secp_read(&work->quotient[1], 3);
-    combine(work, &work->split[1], out);
+    combine(work, constants, &work->split[1], out);
     secp_add(&out[0], SECP_CONSTANT(BASE_0));
     secp_subtract(&out[0], &work->base_multiple[0]);
     secp_collect(&work->wrong_other, &work->wrong, &out[0], &work->term);
@@ -139,17 +143,18 @@ static void read_base_multiple(struct secp_work *work)
     secp_collect(&work->wrong, &work->wrong_other, &out[1], &work->term);
 }
 
-void secp_read_scalars(struct secp_work *work, const uint32_t challenge[8],
-                       const uint32_t signature[16])
+/* With e in `scalar`. */
+SECP_INLINE void secp_read_scalars(struct secp_work *work, const secp_line *constants,
+                                   const uint32_t signature[16])
 {
-    for (int place = 0; place < 8; place++) {
-        work->scalar.words[place] = challenge[place];
-    }
-    split(work, &work->split[0]);
+    split(work, constants, &work->split[0]);
+#pragma GCC unroll 8
     for (int place = 0; place < 8; place++) {
         work->scalar.words[place] = signature[15 - place];
     }
-    split(work, &work->split[1]);
-    read_multiples(work);
-    read_base_multiple(work);
+    split(work, constants, &work->split[1]);
+    read_multiples(work, constants);
+    read_base_multiple(work, constants);
 }
+
+#endif
