@@ -42,6 +42,10 @@ class Tag(StrEnum):
     """The running digest of an epoch's transactions."""
     BATCH = "batch-inputs"
     """The inputs of one batch: constants and blocks, as its guest run read them."""
+    ENDORSED = "endorsed"
+    """M(e): all that is signed one-time of an epoch."""
+    TRACE_SALT = "trace-salt"
+    """The salt of a batch's trace tree; the one tag that stands in a BLAKE3 hash."""
     OUTPUTS = "outputs"
     STATEMENT = "statement"
     PROGRAM = "program"
@@ -82,12 +86,17 @@ NETWORK_NAME = re.compile(r"[a-z0-9-]{1,32}\Z")
 """Network names are ASCII in one spelling: they are hashed."""
 
 
+def tag_text(network: str, tag: str) -> bytes:
+    """T. Raises ValueError."""
+    if not NETWORK_NAME.match(network):
+        raise ValueError(f"not a network name: {network!r}")
+    return f"p2pseq/{network}/{tag}/v1".encode("ascii")
+
+
 @lru_cache(maxsize=256)
 def tag_prefix(network: str, tag: str) -> bytes:
     """The 64-byte prefix `SHA256(T) || SHA256(T)` of a tagged hash."""
-    if not NETWORK_NAME.match(network):
-        raise ValueError(f"not a network name: {network!r}")
-    digest = hashlib.sha256(f"p2pseq/{network}/{tag}/v1".encode("ascii")).digest()
+    digest = hashlib.sha256(tag_text(network, tag)).digest()
     return digest + digest
 
 
@@ -108,6 +117,4 @@ def tag4(network: str, tag: BitcoinTag) -> bytes:
     """The first four bytes of an OP_RETURN of the network:
     `SHA256("p2pseq/<network>/<type>/v1")[:4]`.
     """
-    if not NETWORK_NAME.match(network):
-        raise ValueError(f"not a network name: {network!r}")
-    return hashlib.sha256(f"p2pseq/{network}/{tag.value}/v1".encode("ascii")).digest()[:4]
+    return hashlib.sha256(tag_text(network, tag.value)).digest()[:4]
