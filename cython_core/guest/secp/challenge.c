@@ -4,7 +4,6 @@
  * follows from the second block's constant half.
  */
 #include "secp/secp.h"
-#include "secp/secp_lines.h"
 
 #ifdef __riscv
 /* State and words fill the registers: with these, 1,800 rows fewer go to and from the stack. */
@@ -77,7 +76,7 @@ SECP_INLINE void compress(uint32_t state[8], uint32_t words[16], const uint32_t 
     }
 }
 
-void secp_challenge(uint32_t challenge[8], const uint32_t r[8], const uint32_t key[8],
+void secp_challenge(secp_line *challenge, const uint32_t r[8], const uint32_t key[8],
                     const uint32_t message[8])
 {
     uint32_t state[8], words[16];
@@ -101,6 +100,6 @@ void secp_challenge(uint32_t challenge[8], const uint32_t r[8], const uint32_t k
     compress(state, words, rounds);
 #pragma GCC unroll 8
     for (int place = 0; place < 8; place++) {
-        challenge[place] = state[7 - place];
+        challenge->words[place] = state[7 - place];
     }
 }

@@ -27,7 +27,8 @@ enum { NO_FACTOR = 0x55555556 };
 
 /* scalar = multiple[0] PI_0 + multiple[1] PI_1 + rest_0 and
  * 0 = multiple[0] PI_1 - multiple[1] PI_REST + rest_1: both sides are below 2^259. */
-SECP_INLINE void split(struct secp_work *work, const secp_line *constants, struct secp_split *of)
+SECP_INLINE void split(struct secp_work *work, const secp_line *constants,
+                       const secp_line *scalar, struct secp_split *of)
 {
     secp_line *left = &work->scratch[0], *right = &work->scratch[1];
     const uint32_t pi_0 = SECP_CONSTANT(PI_0)->words[0], pi_1 = SECP_CONSTANT(PI_1)->words[0];
@@ -43,7 +44,7 @@ SECP_INLINE void split(struct secp_work *work, const secp_line *constants, struc
     secp_copy_times(right, &of->multiple[1], SECP_CONSTANT(PI_1));
     secp_add(left, right);
     secp_add(left, &of->rest_0);
-    secp_subtract(left, &work->scalar);
+    secp_subtract(left, scalar);
     secp_collect(&work->wrong_other, &work->wrong, left, &work->term);
     secp_copy_times(left, &of->multiple[0], SECP_CONSTANT(PI_1));
     secp_copy_times(right, &of->multiple[1], SECP_CONSTANT(PI_REST));
@@ -53,7 +54,7 @@ SECP_INLINE void split(struct secp_work *work, const secp_line *constants, struc
     multiple_0 = of->multiple[0].words[0];
     multiple_1 = of->multiple[1].words[0];
     work->wrong_words |= multiple_0 * pi_0 + multiple_1 * pi_1 + of->rest_0.words[0]
-                         - work->scalar.words[0];
+                         - scalar->words[0];
     work->wrong_words |= multiple_0 * pi_1 - multiple_1 * (pi_0 - pi_1) + of->lifted_1.words[0];
 }
 
@@ -143,16 +144,15 @@ SECP_INLINE void read_base_multiple(struct secp_work *work, const secp_line *con
     secp_collect(&work->wrong, &work->wrong_other, &out[1], &work->term);
 }
 
-/* With e in `scalar`. */
 SECP_INLINE void secp_read_scalars(struct secp_work *work, const secp_line *constants,
-                                   const uint32_t signature[16])
+                                   const secp_line *challenge, const uint32_t signature[16])
 {
-    split(work, constants, &work->split[0]);
+    split(work, constants, challenge, &work->split[0]);
 #pragma GCC unroll 8
     for (int place = 0; place < 8; place++) {
         work->scalar.words[place] = signature[15 - place];
     }
-    split(work, constants, &work->split[1]);
+    split(work, constants, &work->scalar, &work->split[1]);
     read_multiples(work, constants);
     read_base_multiple(work, constants);
 }

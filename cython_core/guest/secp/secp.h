@@ -7,13 +7,17 @@
 #ifndef GUEST_SECP_H
 #define GUEST_SECP_H
 
-#include <stdint.h>
+#include "secp/secp_lines.h"
 
 /* Words of the byte strings of BIP340, big endian: the first word is bytes 0 to 3. */
 int secp_verify(const uint32_t key[8], const uint32_t message[8], const uint32_t signature[16]);
 
-/* The challenge SHA256(tag | tag | r | key | message) as a number, the lowest word first. */
-void secp_challenge(uint32_t challenge[8], const uint32_t r[8], const uint32_t key[8],
+/* The challenge SHA256(tag | tag | r | key | message) as a number. */
+void secp_challenge(secp_line *challenge, const uint32_t r[8], const uint32_t key[8],
                     const uint32_t message[8]);
+
+/* The same verification of a challenge that was computed otherwise: any number of 256 bits. */
+int secp_verify_challenge(const uint32_t key[8], const secp_line *challenge,
+                          const uint32_t signature[16]);
 
 #endif

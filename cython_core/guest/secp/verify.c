@@ -116,7 +116,8 @@ SECP_INLINE int is_sum(struct secp_work *work, const secp_line nonce[2])
     return 0;
 }
 
-int secp_verify(const uint32_t key[8], const uint32_t message[8], const uint32_t signature[16])
+int secp_verify_challenge(const uint32_t key[8], const secp_line *challenge,
+                          const uint32_t signature[16])
 {
     struct secp_work *work = &shared;
     const secp_line *constants = SECP_CONSTANTS;
@@ -141,9 +142,16 @@ int secp_verify(const uint32_t key[8], const uint32_t message[8], const uint32_t
     lift(work, constants, key_point, key, 1, &work->wrong_other);
     lift(work, constants, nonce_point, signature, 1, &work->scratch[1]);
     secp_collect(&work->wrong, &work->wrong_other, &work->scratch[1], &work->term);
-    secp_challenge(work->scalar.words, signature, key, message);
-    secp_read_scalars(work, constants, signature);
+    secp_read_scalars(work, constants, challenge, signature);
     secp_make_entries(work, constants);
     secp_climb(work, constants);
     return is_sum(work, nonce_point);
+}
+
+int secp_verify(const uint32_t key[8], const uint32_t message[8], const uint32_t signature[16])
+{
+    static secp_line challenge;
+
+    secp_challenge(&challenge, signature, key, message);
+    return secp_verify_challenge(key, &challenge, signature);
 }

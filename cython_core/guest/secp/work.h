@@ -25,7 +25,7 @@ struct secp_split {
 struct secp_work {
     secp_line x, y, spare, z, first, second; /* the sum of the ladder, and its scratch */
     secp_line wrong, wrong_other, term; /* each part leaves what was wrong in `wrong` */
-    secp_line scalar; /* e, then s */
+    secp_line scalar; /* s */
     struct secp_split split[2]; /* of e and of s */
     secp_line key_multiple[2], nonce_multiple[2]; /* RAW, 68 bits with the bias */
     secp_line base_multiple[2]; /* RAW, 136 bits */
