@@ -9,8 +9,8 @@ nobody can make fail.
 
 import hashlib
 import struct
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
 
 from cython_core.guest.secp.curve import (
     BETA,
@@ -50,6 +50,9 @@ FACTORS: Final = ((1, 0), (1, -1), (2, 0), (1, 2), (2, 1))
 """What a small factor v is multiplied by for another one."""
 ROUNDS: Final = 40
 """Multiples of PI added to the multiple of G: 8 to 47 times."""
+THREE_HALVES: Final = 3 * pow(2, -1, P) % P
+LOW: Final = entries(G)
+HIGH: Final = entries(times(1 << 8 * LOW_BYTES, G))
 ON_CURVE, KEY_OFF_CURVE, NONCE_OFF_CURVE = range(3)
 
 
@@ -136,6 +139,19 @@ def denominators(point: Point) -> list[int]:
     return [rest[0] - point[0], point[0] * BETA - rest[0]]
 
 
+class Choice(NamedTuple):
+    """Multiples of the three points that are right for a verification."""
+
+    key_digits: list[int]
+    nonce_digits: list[int]
+    base: Eisenstein
+    hints: bytes
+
+    def has_factor(self) -> bool:
+        """Whether the guest sees at once that v is not 0."""
+        return self.nonce_digits[0] != NO_FACTOR
+
+
 class Ladder:
     """Follows ladder.c to see whether it meets an exception."""
 
@@ -143,7 +159,8 @@ class Ladder:
         digits = [(i, j) for j in range(-1, 3) for i in range(-1, 3)]
         self.entries = [{digit: act(digit, point) for digit in digits} for point in (key, nonce)]
 
-    def is_exceptional(self, key: list[int], nonce: list[int], base: Eisenstein) -> bool:
+    def is_exceptional(self, choice: Choice) -> bool:
+        key, nonce, base, _ = choice
         x, y = start()
         self.x, self.y, self.z = x, y, 1
         for window in reversed(range(WINDOWS)):
@@ -187,16 +204,8 @@ class Ladder:
         self.y = (r * (middle - self.x) - self.y * cube) % P
 
 
-THREE_HALVES: Final = 3 * pow(2, -1, P) % P
-LOW: Final = entries(G)
-HIGH: Final = entries(times(1 << 8 * LOW_BYTES, G))
-
-
-def choices(
-    e: Eisenstein, s: Eisenstein
-) -> Iterator[tuple[list[int], list[int], bytes, Eisenstein]]:
-    """Digits of the key and of the nonce, their hints in order, the multiple of G."""
-    smallest = small_factor(e)
+def choices(e: Eisenstein, s: Eisenstein, smallest: Eisenstein) -> Iterator[Choice]:
+    """For the factor `smallest`, then for others near it."""
     for turn in range(ROUNDS):
         for by in FACTORS:
             factor = product(smallest, by)
@@ -209,14 +218,36 @@ def choices(
                 key_digits, nonce_digits = digit_words(key), digit_words(nonce)
             except OverflowError:
                 continue
-            if nonce_digits[0] == NO_FACTOR or not all(0 <= half < BASE_LIMIT for half in base):
+            if not all(0 <= half < BASE_LIMIT for half in base):
                 continue
-            hints = struct.pack("<10I", *key_digits, *nonce_digits)
             key_sum = (key[0] + times_e[0], key[1] + times_e[1])
+            hints = struct.pack("<10I", *key_digits, *nonce_digits)
             hints += quotient_words(exact(key_sum))
             hints += words(base[0], 5) + words(base[1], 5)
             hints += quotient_words(exact(difference(times_s, base)))
-            yield key_digits, nonce_digits, hints, base
+            yield Choice(key_digits, nonce_digits, base, hints)
+
+
+def hints_on_curve(
+    points: Sequence[Point],
+    e: int,
+    s: int,
+    is_taken: Callable[[Choice], bool],
+    factor: Eisenstein | None = None,
+) -> bytes:
+    """The hints of a key and a nonce that are on the curve, with the first choice that is taken."""
+    hints = words(ON_CURVE, 1)
+    for point in points:
+        assert point is not None
+        hints += words(point[1], 8)
+    e_hints, e_halves = split(e)
+    s_hints, s_halves = split(s)
+    last = inverse_of([number for point in points if point is not None for number in point])
+    last += inverse_of([number for point in points for number in denominators(point)])
+    for choice in choices(e_halves, s_halves, factor or small_factor(e_halves)):
+        if is_taken(choice):
+            return hints + e_hints + s_hints + choice.hints + last
+    raise NoHints("no choice of hints avoids the exceptions")
 
 
 def verify_hints(key: bytes, message: bytes, signature: bytes) -> bytes:
@@ -231,16 +262,11 @@ def verify_hints(key: bytes, message: bytes, signature: bytes) -> bytes:
         if point is None:
             return words(kind, 1) + words(root(number**3 + 7), 8)
         points.append(point)
-    hints = words(ON_CURVE, 1) + b"".join(words(point[1], 8) for point in points)
-    e_hints, e = split(challenge(signature[:32], key, message))
-    s_hints, s_halves = split(s)
     ladder = Ladder(*points)
-    last = inverse_of([number for point in points for number in point])
-    last += inverse_of([number for point in points for number in denominators(point)])
-    for key_digits, nonce_digits, chosen, base in choices(e, s_halves):
-        if not ladder.is_exceptional(key_digits, nonce_digits, base):
-            return hints + e_hints + s_hints + chosen + last
-    raise NoHints("no choice of hints avoids the exceptions")
+    e = challenge(signature[:32], key, message)
+    return hints_on_curve(
+        points, e, s, lambda choice: choice.has_factor() and not ladder.is_exceptional(choice)
+    )
 
 
 def message_words(content: bytes) -> bytes:

@@ -170,14 +170,15 @@ def input_of(cases: list[Case]) -> bytes:
     return struct.pack("<I", len(cases)) + b"".join(verify_input(*case) for case in cases)
 
 
-def build_native(folder: Path, *flags: str) -> Path:
+def build_native(folder: Path, *flags: str, guest: Path = GUEST) -> Path:
     compiler = shutil.which("gcc")
     if compiler is None:
         pytest.skip("there is no C compiler")
     built = folder / "verify"
     command = [compiler, "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", *flags]
-    command += [f"-I{GUEST}", f"-Wa,-I{GUEST}", str(Path(__file__).with_name("secp_native.c"))]
-    command += [*map(str, SOURCES), str(GUEST / "secp/portable.c"), "-o", str(built)]
+    command += [f"-I{guest}", f"-Wa,-I{guest}", str(Path(__file__).with_name("secp_native.c"))]
+    command += [str(guest / f"secp/{name}.c") for name in (*PARTS, "portable")]
+    command += ["-o", str(built)]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)
     assert outcome.returncode == 0, outcome.stderr
     return built
