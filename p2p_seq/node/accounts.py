@@ -1,13 +1,7 @@
 """The finalised accounts as the mempool asks for them: two integers, no objects on the hot path."""
 
-from struct import Struct
-from typing import Final
-
 from p2p_seq.ledger.executor import Ledger
-from p2p_seq.protocol.state import LeafKind
-
-_HEAD: Final = Struct(">QQ")
-"""balance u64, nonce u64: the first 16 bytes of an account's leaf."""
+from p2p_seq.protocol.state import ACCOUNT_HEAD, LeafKind
 
 
 class FinalAccounts:
@@ -19,4 +13,7 @@ class FinalAccounts:
     def account(self, key: bytes) -> tuple[int, int] | None:
         """(balance in satoshi, next nonce) after the finalised tip; None without an account."""
         value = self._ledger.leaf(LeafKind.ACCOUNT, key)
-        return None if value is None else _HEAD.unpack_from(value)
+        if value is None:
+            return None
+        balance, nonce = ACCOUNT_HEAD.unpack_from(value)
+        return balance, nonce

@@ -31,6 +31,9 @@ LEAF_VALUE_BYTES: Final = 64
 ACCOUNT_LAYOUT: Final = Struct("<4Q32x")
 """Little-endian, as the machine reads words: each transfer changes two accounts there."""
 
+ACCOUNT_HEAD: Final = Struct("<2Q")
+"""Balance and nonce, with which it begins."""
+
 ACCOUNT_NONCE_SHIFT: Final = 32
 """A new account's nonce is `epoch << 32` plus the transactions executed in the epoch before it."""
 
