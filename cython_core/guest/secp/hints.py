@@ -51,6 +51,7 @@ FACTORS: Final = ((1, 0), (1, -1), (2, 0), (1, 2), (2, 1))
 ROUNDS: Final = 40
 """Multiples of PI added to the multiple of G: 8 to 47 times."""
 THREE_HALVES: Final = 3 * pow(2, -1, P) % P
+START: Final = start()
 LOW: Final = entries(G)
 HIGH: Final = entries(times(1 << 8 * LOW_BYTES, G))
 ON_CURVE, KEY_OFF_CURVE, NONCE_OFF_CURVE = range(3)
@@ -161,8 +162,7 @@ class Ladder:
 
     def is_exceptional(self, choice: Choice) -> bool:
         key, nonce, base, _ = choice
-        x, y = start()
-        self.x, self.y, self.z = x, y, 1
+        self.x, self.y, self.z = *START, 1
         for window in reversed(range(WINDOWS)):
             if window != WINDOWS - 1:
                 self._twice()

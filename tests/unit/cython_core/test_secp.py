@@ -171,6 +171,34 @@ def test_a_key_on_the_curve_is_not_refused(program: Path) -> None:
             assert native(program, forged_hints(case, change)) is None
 
 
+def low_point() -> tuple[int, int]:
+    """A point whose odd y is so small that y + p has 256 bits."""
+    for y in range(1, 1_000, 2):
+        cube = y * y - 7
+        x = pow(cube, (P + 2) // 9, P)
+        if pow(x, 3, P) == cube % P:
+            return x, y
+    raise AssertionError
+
+
+def test_a_root_that_is_not_reduced_is_no_root(program: Path) -> None:
+    """y + p is even and y modulo p, but y is odd; the even root p - y starts with 32 ones."""
+    x, y = low_point()
+    assert P - y >> 224 == 0xFFFFFFFF
+    case = official_valid()["1"]
+    content = x.to_bytes(32, "big")
+    lows = {1: case._replace(key=content), 9: case._replace(signature=content + bytes(31) + b"\1")}
+    for place, low in lows.items():
+        assert not is_valid(low)
+        assert answers(program, [low]) == [False]
+
+        def change(hints: list[int], place: int = place) -> None:
+            assert sum(word << 32 * at for at, word in enumerate(hints[place : place + 8])) == P - y
+            hints[place : place + 8] = struct.unpack("<8I", (y + P).to_bytes(32, "little"))
+
+        assert native(program, forged_hints(low, change)) is None
+
+
 def test_factors_are_small() -> None:
     """Their bounds are what makes the equations of scalars.c ones of integers."""
     rng = random.Random(SEED)
