@@ -19,7 +19,7 @@ from cython_core.vm.records import INACTIVE_LINE, NARROW_BYTES, PAD_ROW, WideRow
 from cython_core.vm.run import trace
 from cython_core.vm.tree import DIGIT_SUM, Shape
 from tests.bench.bench_vm import LOOP, START
-from tests.bench.harness import Benchmark, Better, Figure, best_of
+from tests.bench.harness import Benchmark, Better, Figure
 
 SHAPE = Shape(64, 9)
 SALT = bytes(range(16))
@@ -79,11 +79,11 @@ def measure() -> list[Figure]:
     one_hash = hash_seconds()
     narrow = absorb_seconds(*encode_rows([PAD_ROW] * PIECE_ROWS), PIECES)
     wide = absorb_seconds(*encode_rows([WIDE_ROW] * PIECE_ROWS), WIDE_PIECES)
-    empty = best_of(RUNS, lambda: commit(SHAPE, SALT, []))
+    empty = best_seconds(lambda: commit(SHAPE, SALT, []))
     program = long_run()
     made: list[Commitment] = []
-    committed = best_of(RUNS, lambda: made.append(commit(SHAPE, SALT, trace(program))))
-    opened = best_of(RUNS, lambda: open_rows(made[0], trace(program), [OPENED_INDEX]))
+    committed = best_seconds(lambda: made.append(commit(SHAPE, SALT, trace(program))))
+    opened = best_seconds(lambda: open_rows(made[0], trace(program), [OPENED_INDEX]))
     limit = 1e3 / (NARROW_HASHES * HASH_NS)
     return [
         Figure("trace-tree.limit", "Mrows/s", limit, None, Better.HIGHER),
