@@ -40,7 +40,7 @@ struct tree_hash {
     const uint8_t *const *keys; /* blocks of 64 bytes, the key in the first 32 */
     uint32_t flags;
     uint32_t length;
-    int is_narrow; /* the last 12 of the 64 bytes are taken as zeros */
+    int is_narrow; /* the last 12 of the 64 bytes are taken as zeros; all have one key */
 };
 
 /* Reads 64 bytes from each message and writes 16 to each digest. Lanes are taken in order and all

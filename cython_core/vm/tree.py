@@ -210,20 +210,26 @@ def _parent(siblings: bytes, position: int, digest: bytes) -> bytes:
     return node([siblings[:at], digest, siblings[at:]])
 
 
-def implied_root(salt: bytes, opening: Opening) -> bytes:
-    """The root of the group in which a well-formed opening is one."""
-    view, index, content = opening.view, opening.index, opening.content
-    is_last = (index + 1) % (1 << 2 * opening.depth) == 0
-    own = nonce_salt(salt, opening.nonce) if is_last else salt
+def root_under(own_salt: bytes, opening: Opening) -> bytes:
+    """The root of the group in which a well-formed opening is one, its slot hashed under
+    `own_salt`: whoever cheats may choose what salt a slot has.
+    """
+    view, content = opening.view, opening.content
     blocks = [content[at : at + LEAF_BYTES] for at in range(0, len(content), LEAF_BYTES)]
-    leaves = [leaf(block, own) for block in blocks]
+    leaves = [leaf(block, own_salt) for block in blocks]
     digest = node(leaves) if view is View.WIDE else leaves[0]
     path = list(opening.siblings)
     if view in PARTS:
         digest = _parent(path.pop(0), PARTS.index(view), digest)
     for level, others in enumerate(path):
-        digest = _parent(others, index >> 2 * level & 3, digest)
+        digest = _parent(others, opening.index >> 2 * level & 3, digest)
     return digest
+
+
+def implied_root(salt: bytes, opening: Opening) -> bytes:
+    """The root of the group in which a well-formed opening is one, under the salt that is due."""
+    is_last = (opening.index + 1) % (1 << 2 * opening.depth) == 0
+    return root_under(nonce_salt(salt, opening.nonce) if is_last else salt, opening)
 
 
 def opens(shape: Shape, salt: bytes, roots: Sequence[bytes], opening: Opening) -> bool:

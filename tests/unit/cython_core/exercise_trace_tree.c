@@ -1,5 +1,5 @@
 /* The trace tree under sanitizers: random rows in rooms of their exact size, in pieces of random
- * length. All kernels must give the same roots, and the paths of watched slots must lead to them. */
+ * length. All kernels must give the same roots, and paths of watched slots must lead to them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

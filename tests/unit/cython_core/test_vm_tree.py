@@ -35,6 +35,7 @@ from cython_core.vm.tree import (
     implied_root,
     nonce_salt,
     opens,
+    root_under,
     trace_root,
 )
 
@@ -390,6 +391,18 @@ def test_cheats_can_be_opened() -> None:
         opening = made.open_row(index).opening()
         assert opens(made.shape, SALT, made.roots, opening)
         assert opening.row() == row
+
+
+def test_a_slot_under_another_salt_can_be_shown() -> None:
+    """A signer who gives the last slot a salt of his own signs a tree that `opens` refuses."""
+    made, other = Tree(Shape(1, 1), SALT, []), bytes(16)
+    opening = made.open_row(3).opening()
+    root = root_under(other, opening)
+    key = other + bytes(16)
+    last = blake3(PAD_ROW.encode() + bytes(12), key=key).digest()[:16]
+    assert root == blake3(opening.siblings[0] + last).digest()[:16]
+    assert root_under(made.open_row(3).own_salt, opening) == made.roots[0]
+    assert not opens(made.shape, SALT, [root], opening)
 
 
 ROWS = random_rows(random.Random(8), 20, 0.5)
