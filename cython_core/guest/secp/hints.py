@@ -1,15 +1,15 @@
 """The hints of a verification: what whoever proves computes outside, and the guest checks.
 
 `verify_hints` gives them for any key, message and signature, also for invalid ones; the answer is
-the guest's. Most have one right value. What can be chosen is the factor v of scalars.c and the
-multiple of G modulo PI; of the choices the first one is taken that meets none of the exceptions of
-the ladder's formulas. Small secrets meet them, and whoever looks for them can; all choices at once
-nobody can make fail.
+the guest's. Most have one right value. What can be chosen is the factor v of scalars.h, in some
+hundred ways, and the multiple of G modulo PI. Of the choices the first one is taken that meets none
+of the exceptions of the ladder's formulas. Who makes a key or a nonce from START can make a choice
+meet one, but not hundreds that differ from the top digit on.
 """
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from cython_core.guest.secp.curve import (
@@ -46,8 +46,9 @@ TAG: Final = hashlib.sha256(b"BIP0340/challenge").digest()
 MULTIPLE_LIMIT: Final = 4**WINDOWS
 BASE_LIMIT: Final = 1 << 8 * (LOW_BYTES + HIGH_BYTES)
 NO_FACTOR: Final = 0x55555556
-FACTORS: Final = ((1, 0), (1, -1), (2, 0), (1, 2), (2, 1))
-"""What a small factor v is multiplied by for another one."""
+SMALL: Final = tuple(sorted(((i, j) for i in range(-2, 3) for j in range(-2, 3)), key=norm))
+"""The factors v are sums of the two shortest with these numbers."""
+WIDER: Final = range(3, 20)
 ROUNDS: Final = 40
 """Multiples of PI added to the multiple of G: 8 to 47 times."""
 THREE_HALVES: Final = 3 * pow(2, -1, P) % P
@@ -55,6 +56,9 @@ START: Final = start()
 LOW: Final = entries(G)
 HIGH: Final = entries(times(1 << 8 * LOW_BYTES, G))
 ON_CURVE, KEY_OFF_CURVE, NONCE_OFF_CURVE = range(3)
+
+
+Pair = tuple[Eisenstein, Eisenstein]
 
 
 class NoHints(ArithmeticError):
@@ -80,15 +84,48 @@ def split(scalar: int) -> tuple[bytes, Eisenstein]:
     return hints, rest
 
 
-def small_factor(scalar: Eisenstein) -> Eisenstein:
-    """v for which v and v * scalar modulo PI are about equally small: Euclid's, stopped halfway."""
-    before, now = PI, difference(scalar, product(quotient(scalar, PI), PI))
-    factor_before, factor = (0, 0), (1, 0)
-    while norm(now) > 1 << 128:
-        step = quotient(before, now)
-        before, now = now, difference(before, product(step, now))
-        factor_before, factor = factor, difference(factor_before, product(step, factor))
-    return factor
+def times_conjugate(a: Pair, b: Pair) -> Eisenstein:
+    """The Hermitian product of two pairs."""
+    first, second = (product(x, conjugate(y)) for x, y in zip(a, b, strict=True))
+    return first[0] + second[0], first[1] + second[1]
+
+
+def pair_norm(a: Pair) -> int:
+    return norm(a[0]) + norm(a[1])
+
+
+def without(a: Pair, factor: Eisenstein, b: Pair) -> Pair:
+    """a - factor * b."""
+    first, second = (difference(x, product(factor, y)) for x, y in zip(a, b, strict=True))
+    return first, second
+
+
+def short_pairs(scalar: Eisenstein) -> tuple[Pair, Pair]:
+    """A basis of the pairs (v, v * scalar modulo PI), reduced as by Gauss.
+
+    The first one is shortest. Its norm is at most sqrt(3 / 2) |PI|, since no rest of a division in
+    Z[w] is larger than 1 / sqrt(3) of the divisor; so its numbers are below 1.28 * 2^64.
+    """
+    long: Pair = (0, 0), PI
+    short: Pair = (1, 0), difference(scalar, product(quotient(scalar, PI), PI))
+    while pair_norm(short) < pair_norm(long):
+        length = pair_norm(short)
+        step = quotient(times_conjugate(long, short), (length, 0))
+        long, short = short, without(long, step, short)
+    return long, short
+
+
+def factors(scalar: Eisenstein) -> Iterator[Eisenstein]:
+    """v with v and v * scalar modulo PI small, the smallest first."""
+    (first, _), (second, _) = short_pairs(scalar)
+    for at in SMALL:
+        for beside in SMALL:
+            parts = product(at, first), product(beside, second)
+            factor = parts[0][0] + parts[1][0], parts[0][1] + parts[1][1]
+            if factor != (0, 0):
+                yield factor
+    # Where the second pair is long, the first one is short.
+    yield from (product((i, j), first) for i in WIDER for j in WIDER)
 
 
 def exact(a: Eisenstein) -> Eisenstein:
@@ -133,7 +170,7 @@ def act(multiple: Eisenstein, point: Point) -> Point:
 
 
 def denominators(point: Point) -> list[int]:
-    """Of the two multiples that points.c computes last."""
+    """Of the two multiples that points.h computes last."""
     rest = act((1, -1), point)
     assert point is not None
     assert rest is not None
@@ -154,7 +191,7 @@ class Choice(NamedTuple):
 
 
 class Ladder:
-    """Follows ladder.c to see whether it meets an exception."""
+    """Follows ladder.h to see whether it meets an exception."""
 
     def __init__(self, key: Point, nonce: Point) -> None:
         digits = [(i, j) for j in range(-1, 3) for i in range(-1, 3)]
@@ -204,26 +241,24 @@ class Ladder:
         self.y = (r * (middle - self.x) - self.y * cube) % P
 
 
-def choices(e: Eisenstein, s: Eisenstein, smallest: Eisenstein) -> Iterator[Choice]:
-    """For the factor `smallest`, then for others near it."""
-    for turn in range(ROUNDS):
-        for by in FACTORS:
-            factor = product(smallest, by)
-            times_e, times_s = product(factor, e), product(factor, s)
-            key = difference(product(quotient(times_e, PI), PI), times_e)
-            nonce = difference((1, 0), factor)
-            shift = quotient(times_s, PI)
+def choices(e: Eisenstein, s: Eisenstein, small: Iterable[Eisenstein]) -> Iterator[Choice]:
+    """For each of the factors, and for some multiples of G each."""
+    for number, factor in enumerate(small):
+        times_e, times_s = product(factor, e), product(factor, s)
+        key = difference(product(quotient(times_e, PI), PI), times_e)
+        try:
+            key_digits = digit_words(key)
+            nonce_digits = digit_words(difference((1, 0), factor))
+        except OverflowError:
+            continue
+        key_sum = (key[0] + times_e[0], key[1] + times_e[1])
+        start_hints = struct.pack("<10I", *key_digits, *nonce_digits)
+        start_hints += quotient_words(exact(key_sum))
+        shift = quotient(times_s, PI)
+        for turn in range(1 if number else ROUNDS):
             base = difference(times_s, product((shift[0] - 8 - turn, shift[1]), PI))
-            try:
-                key_digits, nonce_digits = digit_words(key), digit_words(nonce)
-            except OverflowError:
-                continue
-            if not all(0 <= half < BASE_LIMIT for half in base):
-                continue
-            key_sum = (key[0] + times_e[0], key[1] + times_e[1])
-            hints = struct.pack("<10I", *key_digits, *nonce_digits)
-            hints += quotient_words(exact(key_sum))
-            hints += words(base[0], 5) + words(base[1], 5)
+            assert all(0 <= half < BASE_LIMIT for half in base)
+            hints = start_hints + words(base[0], 5) + words(base[1], 5)
             hints += quotient_words(exact(difference(times_s, base)))
             yield Choice(key_digits, nonce_digits, base, hints)
 
@@ -233,7 +268,7 @@ def hints_on_curve(
     e: int,
     s: int,
     is_taken: Callable[[Choice], bool],
-    factor: Eisenstein | None = None,
+    small: Iterable[Eisenstein] | None = None,
 ) -> bytes:
     """The hints of a key and a nonce that are on the curve, with the first choice that is taken."""
     hints = words(ON_CURVE, 1)
@@ -244,7 +279,7 @@ def hints_on_curve(
     s_hints, s_halves = split(s)
     last = inverse_of([number for point in points if point is not None for number in point])
     last += inverse_of([number for point in points for number in denominators(point)])
-    for choice in choices(e_halves, s_halves, factor or small_factor(e_halves)):
+    for choice in choices(e_halves, s_halves, small or factors(e_halves)):
         if is_taken(choice):
             return hints + e_hints + s_hints + choice.hints + last
     raise NoHints("no choice of hints avoids the exceptions")

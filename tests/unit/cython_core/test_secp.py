@@ -9,7 +9,15 @@ import pytest
 
 from cython_core.guest.secp import tables
 from cython_core.guest.secp.curve import LAMBDA, PI, G, N, P, added, lifted, product, times
-from cython_core.guest.secp.hints import challenge, exact, small_factor, split, verify_hints
+from cython_core.guest.secp.hints import (
+    challenge,
+    choices,
+    exact,
+    factors,
+    short_pairs,
+    split,
+    verify_hints,
+)
 from tests.unit.cython_core.secp_cases import (
     GUEST,
     Case,
@@ -75,6 +83,13 @@ def test_exceptions_of_the_formulas(program: Path) -> None:
     others += [
         case._replace(signature=x_of(point) + case.signature[32:])
         for case in cases for point in (G, blinding, times(2, G), times(1 << 66, tables.start()))
+    ]  # fmt: skip
+    others += [
+        cases[0]._replace(
+            key=x_of(times(4**power * by, tables.start())),
+            signature=x_of(times(4**power * by * other, tables.start())) + cases[0].signature[32:],
+        )
+        for power in range(4) for by in (1, 2, LAMBDA, LAMBDA - 1) for other in (1, 3, LAMBDA)
     ]  # fmt: skip
     expected = [True] * len(cases) + [is_valid(case) for case in others]
     assert answers(program, cases + others) == expected
@@ -199,17 +214,23 @@ def test_a_root_that_is_not_reduced_is_no_root(program: Path) -> None:
         assert native(program, forged_hints(low, change)) is None
 
 
-def test_factors_are_small() -> None:
-    """Their bounds are what makes the equations of scalars.c ones of integers."""
+def test_factors_are_small_and_many() -> None:
+    """The first one fits for every scalar, so there are hints for all; there are many others."""
     rng = random.Random(SEED)
-    for _ in range(300):
-        scalar = rng.choice((rng.randrange(N), rng.randrange(1 << 40), N - rng.randrange(1, 9)))
+    bound = 128 * 2**64 // 100
+    counts = []
+    for turn in range(60):
+        scalar = rng.choice((rng.randrange(N), rng.randrange(1 << rng.randrange(256))))
+        if turn < 8:
+            scalar = (0, 1, 2, N - 1, N, LAMBDA, 1 << 128, 2**256 - 1)[turn]
         halves = split(scalar)[1]
         assert (halves[0] + halves[1] * LAMBDA - scalar) % N == 0
-        factor = small_factor(halves)
-        assert factor != (0, 0)
-        assert all(abs(half) < 1 << 66 for half in factor)
-        assert exact(product(product(factor, halves), PI)) == product(factor, halves)
+        first = short_pairs(halves)[0]
+        assert first != ((0, 0), (0, 0))
+        assert all(abs(half) < bound for number in first for half in number)
+        assert exact(product(product(first[0], halves), PI)) == product(first[0], halves)
+        counts.append(len(list(choices(halves, (3, 5), factors(halves)))))
+    assert min(counts) > 250
 
 
 def test_the_challenge_is_that_of_the_proposal() -> None:

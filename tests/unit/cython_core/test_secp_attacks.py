@@ -69,7 +69,7 @@ def random_signed(rng: random.Random, *, odd: bool = False) -> Case:
 def factor_zero(rng: random.Random) -> Attack:
     """With v = 0 the equations say nothing of e and s, and the sum is the nonce point."""
     case = random_signed(rng)._replace(message=bytes(32))
-    hints = hints_on_curve(points_of(case), *numbers_of(case), lambda _: True, (0, 0))
+    hints = hints_on_curve(points_of(case), *numbers_of(case), lambda _: True, [(0, 0)])
     return Attack(case, hints, "scalars.h", "work->nonce_digits[0] == NO_FACTOR", "0")
 
 
