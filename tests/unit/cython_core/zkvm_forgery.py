@@ -5,7 +5,8 @@ state, and what registers and memory hold since when. An attack is won by a row 
 rules and says something else than the machine does, or by any row at all where it does nothing.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import random
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import product
@@ -19,7 +20,7 @@ from cython_core.zkvm.row_chip import RowChip
 from tests.unit.cython_core.row_rules import Effect, Polynomial, Rules, combined, value_of
 from tests.unit.cython_core.row_solver import Outcome, Search
 from tests.unit.cython_core.zkvm_cases import TABLES
-from tests.unit.cython_core.zkvm_steps import Step
+from tests.unit.cython_core.zkvm_steps import Scene, Step, step_of, words_of_op
 
 FREE: Final = {Op.IN: ("answer.low", "answer.high"), Op.SIG: ("answer",)}
 """What the machine is told: any word, any bit."""
@@ -170,9 +171,8 @@ def on_selectors(step: Step) -> Iterator[Attack]:
             yield Attack("selectors", rules_of(chip.name), cells, given, {}, changed)
 
 
-def attacks(chip: RowChip, steps: Iterable[Step], plain: Iterable[Step]) -> Iterator[Attack]:
+def attacks(chip: RowChip, steps: Sequence[Step], plain: Sequence[Step]) -> Iterator[Attack]:
     """Everything above; `plain` are steps for the attacks on selectors."""
-    steps = list(steps)
     yield from map(on_function, steps)
     yield on_padding(chip)
     for step in steps:
@@ -181,3 +181,16 @@ def attacks(chip: RowChip, steps: Iterable[Step], plain: Iterable[Step]) -> Iter
         yield from on_answers(step)
     for step in plain:
         yield from on_selectors(step)
+
+
+def plain_steps(chip: RowChip, rng: random.Random) -> list[Step]:
+    """Steps on which several operations agree: on zeros, of zero and one, of x0 only."""
+    steps = [
+        step
+        for values in ((0, 0, 0), (0, 1, 0))
+        for op in chip.ops
+        for word in words_of_op(op, rng)
+        if (step := step_of(Scene(word, values))).chip is chip
+    ]
+    alone = [step for step in steps if not step.row[0] >> 8]
+    return [steps[0], steps[len(steps) // 2], *alone[:4]]

@@ -5,6 +5,7 @@ import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from cython_core.air.table import MODULUS
@@ -57,13 +58,13 @@ class Step:
     row: tuple[int, ...]
     effect: Effect = field(compare=False)
 
-    @property
+    @cached_property
     def chip(self) -> RowChip:
         return chip_of_row(self.row)
 
-    @property
-    def cells(self) -> list[int]:
-        return cells_of(self.chip, self.row)
+    @cached_property
+    def cells(self) -> tuple[int, ...]:
+        return tuple(cells_of(self.chip, self.row))
 
 
 class _Everywhere(dict[int, Cell]):
@@ -199,6 +200,19 @@ def scenes(op: Op, rng: random.Random, rounds: int) -> Iterator[Scene]:
     for _ in range(rounds):
         for word in words_of_op(op, rng):
             yield scene_of(op, word, rng)
+
+
+DIVISIONS: Final = (
+    (1 << 30, 3), (MASK - 2, MASK), (7, 0), (MASK - 6, 0), (0, 5), (1 << 31, MASK), (100, 7),
+    (MASK - 99, 7), (100, MASK - 6), (MASK - 99, MASK - 6), (0x12345678, 0x9ABC),
+    (0x12345678, 0x10001), (3, 1 << 30), (0x10000, 0x8000), (6, 3), (0xFFFF0000, 3),
+    (0x80000001, 0x7FFFFFFF),
+)  # fmt: skip
+
+
+def division_scenes(op: Op) -> Iterator[Scene]:
+    word = asm.register(op.name.lower(), TARGET, FIRST, SECOND)
+    yield from (Scene(word, (first, second, 0)) for first, second in DIVISIONS)
 
 
 def edge_scenes(op: Op, rng: random.Random) -> Iterator[Scene]:
