@@ -50,21 +50,33 @@ def test_the_committed_program_has_its_hash() -> None:
     assert hashlib.sha256(ELF.read_bytes()).hexdigest() == digest
 
 
+def build(output: Path, level: str) -> Path:
+    example = GUEST / "example"
+    sources = (example / "start.c", GUEST / "secp/guest.c", *SOURCES)
+    command = [compiler(), *MACHINE, level, "-Wall", "-Wextra", "-Werror", *LINK]
+    command += [f"-I{GUEST}", f"-Wa,-I{GUEST}", "-Wl,-z,max-page-size=64"]
+    command += ["-T", str(example / "guest.ld"), *map(str, sources), "-lgcc", "-o", str(output)]
+    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert outcome.returncode == 0, outcome.stderr
+    return output
+
+
 def test_the_program_is_what_its_sources_give(tmp_path: Path) -> None:
     version = subprocess.run(
         [compiler(), "-dumpfullversion"], capture_output=True, text=True, check=True
     ).stdout.strip()
     if version != KNOWN_COMPILER:
         pytest.skip(f"the compiler is {version}, the committed program is of {KNOWN_COMPILER}")
-    example = GUEST / "example"
-    sources = (example / "start.c", GUEST / "secp/guest.c", *SOURCES)
-    built = tmp_path / "verify.elf"
-    command = [compiler(), *MACHINE, "-O2", "-Wall", "-Wextra", "-Werror", *LINK]
-    command += [f"-I{GUEST}", f"-Wa,-I{GUEST}", "-Wl,-z,max-page-size=64"]
-    command += ["-T", str(example / "guest.ld"), *map(str, sources), "-lgcc", "-o", str(built)]
-    outcome = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert outcome.returncode == 0, outcome.stderr
-    assert built.read_bytes() == ELF.read_bytes()
+    assert build(tmp_path / "verify.elf", "-O2").read_bytes() == ELF.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", ["-O0", "-O1", "-O3", "-Os"])
+def test_every_level_of_optimisation_answers_alike(tmp_path: Path, level: str) -> None:
+    program = load_elf(build(tmp_path / "verify.elf", level).read_bytes())
+    cases = [*official_valid().values(), *invalid().values(), *small()]
+    outcome = execute(program, input_of(cases))
+    assert outcome.statement == statement_of(cases, sum(map(is_valid, cases)))
 
 
 def test_signatures_in_the_machine() -> None:
@@ -86,6 +98,17 @@ def test_false_hints_stop_the_machine() -> None:
     with pytest.raises(GuestTrap) as caught:
         execute(PROGRAM, struct.pack(f"<{len(words)}I", *words))
     assert caught.value.kind is TrapKind.ILLEGAL
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_native_build_under_sanitizers(tmp_path: Path) -> None:
+    checks = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+    program = build_native(tmp_path, *checks)
+    rng = random.Random(SEED + 2)
+    cases = [*official_valid().values(), *invalid().values(), *small()]
+    cases += [random_case(rng) for _ in range(40)]
+    assert native(program, input_of(cases)) == [is_valid(case) for case in cases]
 
 
 @pytest.mark.slow
