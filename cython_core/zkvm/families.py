@@ -20,7 +20,16 @@ from cython_core.zkvm.buses import ALIGNED, OUT, RANGE
 from cython_core.zkvm.cells import ZERO, Cell
 from cython_core.zkvm.fill import part
 from cython_core.zkvm.row_chip import LIMB, At, RowChip, Second
-from cython_core.zkvm.words import LIMB_LIMIT, NOTHING, Bounds, Word, bit_word, plus, word_of
+from cython_core.zkvm.words import (
+    LIMB_LIMIT,
+    NOTHING,
+    Bounds,
+    Word,
+    bit_word,
+    plus,
+    word_address,
+    word_of,
+)
 
 Step = Callable[[AirAlgebra, Op], Word]
 
@@ -64,39 +73,35 @@ def branches() -> RowChip:
     taken = results(chip, lambda algebra, op: BRANCH_STEPS[op](algebra, chip.v1, chip.v2)).low
     following = chip.column("npc", taken.fill.choose(part(At.IMM, 2), (chip.pc + 1).fill))
     ahead = chip.pc + 1
-    chip.everywhere.equal(following, ahead + taken * (target(chip.imm) - ahead), "the next pc")
+    step = taken * (word_address(chip.imm) - ahead)
+    chip.everywhere.equal(following, ahead + step, "the next pc")
     chip.finish(following=following)
     return chip
-
-
-def target(imm: Word) -> Cell:
-    """The word address of a byte address that is a multiple of 4. Another one gives an element
-    that is no pc of a program (`program_table`)."""
-    return Cell(imm.low.divided(2).air + imm.high.air * (LIMB_LIMIT // 4), part(At.IMM, 2))
 
 
 def jumps() -> RowChip:
     """JAL and JALR: the next instruction's address is written, 4 * (pc + 1) in limbs."""
     chip = RowChip("jump", every_form([Op.JAL, Op.JALR]), second=Second.IMMEDIATE)
-    link = (chip.pc + 1) * 4
-    low, high = (
-        chip.column(f"link.{n}", link.fill >> s & LIMB) for n, s in (("low", 0), ("high", 16))
+    address = ((chip.pc + 1) * 4).fill
+    link = word_of(
+        chip.column("link.low", address & LIMB), chip.column("link.high", address >> 16 & LIMB)
     )
-    chip.everywhere.fact(ALIGNED, [low, ZERO])
-    chip.everywhere.fact(RANGE, [high])
-    chip.everywhere.equal(low.divided(2) + high * (LIMB_LIMIT // 4), chip.pc + 1, "the link")
+    chip.everywhere.fact(ALIGNED, [link.low, ZERO])
+    chip.everywhere.fact(RANGE, [link.high])
+    chip.everywhere.equal(word_address(link), chip.pc + 1, "the link")
     following = chip.column("npc", part(3, 2))
     static = chip.scope(Op.JAL)
-    static.equal(following, target(chip.imm), "a static target")
+    static.equal(following, word_address(chip.imm), "a static target")
     computed = chip.scope(Op.JALR)
     algebra = AirAlgebra(chip, computed)
     place = algebra.canonical(plus(chip.v1, chip.imm))
     # Bit 0 is dropped; what is left is the address of a word.
     odd = computed.bit(place.low.fill & 1)
     computed.fact(ALIGNED, [place.low, odd])
-    address = (place.low - odd).divided(2) + place.high * (LIMB_LIMIT // 4)
-    computed.equal(following, address, "a computed target")
-    chip.finish(word_of(low, high), following=following)
+    computed.equal(
+        following, word_address(word_of(place.low - odd, place.high)), "a computed target"
+    )
+    chip.finish(link, following=following)
     return chip
 
 
@@ -111,7 +116,7 @@ def memory_word(chip: RowChip, place: Cell) -> Cell:
     high = above - over * LIMB_LIMIT
     everywhere.fact(ALIGNED, [low, place])
     everywhere.fact(RANGE, [high])
-    return (low - place).divided(2) + high * (LIMB_LIMIT // 4)
+    return word_address(word_of(low - place, high))
 
 
 def loads(name: str, ops: Iterable[Op]) -> RowChip:

@@ -88,6 +88,14 @@ def word_of(low: Cell, high: Cell, *, shared: bool = False) -> Word:
     return Word(low, high, shared=shared)
 
 
+def word_address(word: Word) -> Cell:
+    """The address of a memory word from that of its first byte, a multiple of 4.
+
+    Of another byte address it is an element that is no integer below 2^30.
+    """
+    return word.low.divided(2) + word.high * (LIMB_LIMIT // 4)
+
+
 def bit_word(bit: Cell) -> Word:
     return Word(bit, ZERO, BIT, NOTHING)
 
