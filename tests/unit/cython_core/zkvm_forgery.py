@@ -25,6 +25,7 @@ from tests.unit.cython_core.zkvm_steps import Scene, Step, step_of, words_of_op
 FREE: Final = {Op.IN: ("answer.low", "answer.high"), Op.SIG: ("answer",)}
 """What the machine is told: any word, any bit."""
 CLOCKS: Final = ("t1", "t2", "tm", "td")
+FEW: Final = 24
 HALF: Final = (MODULUS + 1) // 2
 
 
@@ -172,15 +173,17 @@ def on_selectors(step: Step) -> Iterator[Attack]:
 
 
 def attacks(chip: RowChip, steps: Sequence[Step], plain: Sequence[Step]) -> Iterator[Attack]:
-    """Everything above; `plain` are steps for the attacks on selectors."""
-    yield from map(on_function, steps)
-    yield on_padding(chip)
-    for step in steps:
-        yield from on_clocks(step)
-        yield from on_traps(step)
-        yield from on_answers(step)
-    for step in plain:
-        yield from on_selectors(step)
+    """Everything above, a few of each kind first; `plain` are steps for those on selectors."""
+    for start, end in ((0, FEW), (FEW, len(steps))):
+        yield from map(on_function, steps[start:end])
+        if start == 0:
+            yield on_padding(chip)
+        for step in steps[start:end]:
+            yield from on_clocks(step)
+            yield from on_traps(step)
+            yield from on_answers(step)
+        for step in plain if start == 0 else ():
+            yield from on_selectors(step)
 
 
 def plain_steps(chip: RowChip, rng: random.Random) -> list[Step]:
