@@ -10,6 +10,7 @@ meet one, but not hundreds that differ from the top digit on.
 import hashlib
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final, NamedTuple
 
 from cython_core.guest.secp.curve import (
@@ -49,6 +50,10 @@ NO_FACTOR: Final = 0x55555556
 SMALL: Final = tuple(sorted(((i, j) for i in range(-2, 3) for j in range(-2, 3)), key=norm))
 """The factors v are sums of the two shortest with these numbers."""
 WIDER: Final = range(3, 20)
+CANDIDATES: Final = 256
+"""Factors of which the one with most zero digits is taken."""
+NOTHING: Final = 0x55555555
+"""Digits 0, stored with the bias."""
 ROUNDS: Final = 40
 """Multiples of PI added to the multiple of G: 8 to 47 times."""
 THREE_HALVES: Final = 3 * pow(2, -1, P) % P
@@ -128,13 +133,6 @@ def factors(scalar: Eisenstein) -> Iterator[Eisenstein]:
     yield from (product((i, j), first) for i in WIDER for j in WIDER)
 
 
-def exact(a: Eisenstein) -> Eisenstein:
-    """a / PI for a multiple of PI."""
-    top = product(a, conjugate(PI))
-    assert top[0] % N == top[1] % N == 0
-    return top[0] // N, top[1] // N
-
-
 def digit_words(multiple: Eisenstein) -> list[int]:
     """Of both halves with the bias: 16 bits of each in a word."""
     halves = [half + BIAS for half in multiple]
@@ -175,6 +173,16 @@ def denominators(point: Point) -> list[int]:
     assert point is not None
     assert rest is not None
     return [rest[0] - point[0], point[0] * BETA - rest[0]]
+
+
+class Multiples(NamedTuple):
+    """Of the key and of the nonce point, for a factor."""
+
+    factor: Eisenstein
+    key_digits: list[int]
+    nonce_digits: list[int]
+    shift: Eisenstein
+    """What PI is multiplied by between the key's multiple and -v e."""
 
 
 class Choice(NamedTuple):
@@ -241,26 +249,44 @@ class Ladder:
         self.y = (r * (middle - self.x) - self.y * cube) % P
 
 
-def choices(e: Eisenstein, s: Eisenstein, small: Iterable[Eisenstein]) -> Iterator[Choice]:
-    """For each of the factors, and for some multiples of G each."""
-    for number, factor in enumerate(small):
-        times_e, times_s = product(factor, e), product(factor, s)
-        key = difference(product(quotient(times_e, PI), PI), times_e)
+def zero_digits(words_of_digits: Iterable[int]) -> int:
+    """How many digits are 0, of 8 in each word: the ladder adds nothing for them."""
+    count = 0
+    for word in words_of_digits:
+        bits = (word ^ NOTHING) | (word ^ NOTHING) >> 16
+        count += 8 - ((bits | bits >> 1) & 0x5555).bit_count()
+    return count
+
+
+def multiples(e: Eisenstein, small: Iterable[Eisenstein]) -> Iterator[Multiples]:
+    """Of the key and of the nonce, for each of the factors for which they are not too large."""
+    for factor in small:
+        times_e = product(factor, e)
+        shift = quotient(times_e, PI)
+        key = difference(product(shift, PI), times_e)
         try:
             key_digits = digit_words(key)
             nonce_digits = digit_words(difference((1, 0), factor))
         except OverflowError:
             continue
-        key_sum = (key[0] + times_e[0], key[1] + times_e[1])
-        start_hints = struct.pack("<10I", *key_digits, *nonce_digits)
-        start_hints += quotient_words(exact(key_sum))
+        yield Multiples(factor, key_digits, nonce_digits, shift)
+
+
+def choices(e: Eisenstein, s: Eisenstein, small: Iterable[Eisenstein]) -> Iterator[Choice]:
+    """Those with most zero digits first; for the first factor also other multiples of G."""
+    found = list(islice(multiples(e, small), CANDIDATES))
+    found.sort(key=lambda one: zero_digits(one.key_digits + one.nonce_digits), reverse=True)
+    for number, one in enumerate(found):
+        times_s = product(one.factor, s)
         shift = quotient(times_s, PI)
+        first_hints = struct.pack("<10I", *one.key_digits, *one.nonce_digits)
+        first_hints += quotient_words(one.shift)
         for turn in range(1 if number else ROUNDS):
-            base = difference(times_s, product((shift[0] - 8 - turn, shift[1]), PI))
+            taken = shift[0] - 8 - turn, shift[1]
+            base = difference(times_s, product(taken, PI))
             assert all(0 <= half < BASE_LIMIT for half in base)
-            hints = start_hints + words(base[0], 5) + words(base[1], 5)
-            hints += quotient_words(exact(difference(times_s, base)))
-            yield Choice(key_digits, nonce_digits, base, hints)
+            hints = first_hints + words(base[0], 5) + words(base[1], 5) + quotient_words(taken)
+            yield Choice(one.key_digits, one.nonce_digits, base, hints)
 
 
 def hints_on_curve(

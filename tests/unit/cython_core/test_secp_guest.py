@@ -32,7 +32,7 @@ from tests.unit.cython_core.test_vm_toolchain import KNOWN_COMPILER, LINK, MACHI
 
 ELF = GUEST / "secp/verify.elf"
 PROGRAM = load_elf(ELF.read_bytes())
-ROWS_MAX = 10_950
+ROWS_MAX = 10_850
 """Of one valid signature, without what the guest around the verification does."""
 AROUND_MAX = 100
 SEED = 34
