@@ -9,8 +9,10 @@ one clock, and the second time nothing is there but what the first sent, whose c
 past. Values that are written are in range because the facts of the BLAKE3 chip are.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
+from cython_core.air.language import Expression
 from cython_core.chips.blake3 import HASH, hash_tuple
 from cython_core.vm.operations import LINE_BYTES, Op
 from cython_core.vm.records import LINE_WORDS
@@ -61,6 +63,16 @@ def access_line(
     return words
 
 
+def expressions(cells: Iterable[Cell]) -> list[Expression]:
+    """Of cells that are no constants."""
+    found = [cell.air for cell in cells]
+    return [air for air in found if isinstance(air, Expression)]
+
+
+def limbs(words: Iterable[Word]) -> list[Expression]:
+    return expressions(limb for word in words for limb in (word.low, word.high))
+
+
 def compressions() -> RowChip:
     chip = RowChip("b3", [(Op.B3, True)], second=Second.ANY, writes=False, row_words=WIDE_WORDS)
     for base, log in ((chip.v1, BLOCK_LOG), (chip.v2, LINE_LOG)):
@@ -70,12 +82,11 @@ def compressions() -> RowChip:
     second = access_line(chip, "rest", LINE_B, source + LINE_WORDS)
     out = [chip.words(f"out[{at}]", OUT_AT + at) for at in range(LINE_WORDS)]
     chaining = access_line(chip, "cv", LINE_C, target, out)
-    limbs = [
-        [limb.air for word in words for limb in (word.low, word.high)]
-        for words in (chaining, [*first, *second], out)
-    ]
-    fact = hash_tuple(limbs[0], chip.imm.low.air, limbs[1], limbs[2])
-    chip.builder.send(HASH, fact, chip.is_real.air)
+    (flags,) = expressions([chip.imm.low])
+    message = limbs([*first, *second])
+    chip.builder.send(
+        HASH, hash_tuple(limbs(chaining), flags, message, limbs(out)), chip.is_real.air
+    )
     chip.finish()
     return chip
 
@@ -85,7 +96,7 @@ def hash_requests(rows: bytes) -> bytes:
 
     Equal compressions are not merged: the trees of a batch have few.
     """
-    requests = []
+    requests: list[bytes] = []
     row_bytes = 4 * WIDE_WORDS
     for at in range(0, len(rows), row_bytes):
         row = rows[at : at + row_bytes]
