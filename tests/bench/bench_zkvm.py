@@ -107,7 +107,7 @@ def measured(name: str) -> Mapping[str, float]:
 def figures(name: str) -> list[Figure]:
     found = measured(name)
     rate = found["cycles"] / found["seconds"]
-    shown = [
+    shown: list[tuple[str, str, float, float | None, Better]] = [
         ("cycles", "M/s", rate / 1e6, GOAL_CYCLES, Better.HIGHER),
         ("cycles.cold", "M/s", found["cycles"] / found["cold"] / 1e6, None, Better.HIGHER),
         ("cells", "Mcells/s", found["cells"] / found["seconds"] / 1e6, None, Better.HIGHER),
