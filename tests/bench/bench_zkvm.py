@@ -120,7 +120,10 @@ def figures(name: str) -> list[Figure]:
     if found["transfers"]:
         transfers = found["transfers"] / found["seconds"]
         shown.append(("transfers", "1/s", transfers, None, Better.HIGHER))
-    return [Figure(f"zkvm.{name}.{what}", *rest) for what, *rest in shown]
+    return [
+        Figure(f"zkvm.{name}.{what}", unit, value, goal, better)
+        for what, unit, value, goal, better in shown
+    ]
 
 
 def measure() -> list[Figure]:
