@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cython_core.guest.program import ledger_program
-from cython_core.stark.checking import find_verifier
+from cython_core.stark.checking import VerifierName, find_verifier
 from cython_core.stark.codewords import Options, Spares
 from cython_core.vm.machine import DEFAULT_LIMITS
 from cython_core.vm.program import Program, from_words
@@ -71,14 +71,12 @@ def figures_of(case: Case) -> dict[str, float]:
     cells = sum(m.height * width for m, width in zip(tables.matrices, widths, strict=True))
     cycles = tables.outcome.cycles
     del tables
-    spares, seconds = Spares(), []
+    options, seconds, proofs = Options(spares=Spares()), [], []
     for _ in range(PROOFS):
         begun = time.process_time()
-        proof, _ = prove_run(
-            case.program, case.inputs, case.answers, options=Options(spares=spares)
-        )
+        proofs.append(prove_run(case.program, case.inputs, case.answers, options=options)[0])
         seconds.append(time.process_time() - begun)
-    python = find_verifier("python")
+    proof, python = proofs[-1], find_verifier(VerifierName.PYTHON)
     return {
         "cycles": cycles,
         "cells": cells,
