@@ -269,7 +269,7 @@ def test_rules_are_needed(chip: RowChip) -> None:
     rng = seeded()
     weakened = Weakened(chip, rng, 8)
     places = [place for place in weakened.places if place[0] not in weakened.idle]
-    few = 3 if chip.name == "divide" else 8
+    few = 2 if chip.name == "divide" else 8
     check_rules(weakened, rng.sample(places, min(few, len(places))))
 
 
