@@ -8,7 +8,6 @@ the machine: 2^24 - 1 rows of 64 bytes, and 256 more for each wide one.
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from operator import add
 from typing import Final, Protocol
 
@@ -37,6 +36,7 @@ from cython_core.zkvm.memory_tables import REGISTERS, image_edges, image_of
 from cython_core.zkvm.program_table import entries_of, power_of_two
 from cython_core.zkvm.row_chip import RowChip
 from cython_core.zkvm.row_chips import ROW_CHIPS
+from cython_core.zkvm.wide import hash_requests
 
 FINAL_WIDTH: Final = 3
 MEMORY_WIDTH: Final = 9
@@ -182,7 +182,7 @@ def _matrices(program: Program, run: Executor, sorter: RowSorter) -> list[Matrix
         height = power_of_two(len(rows) // (WORD_BYTES * chip.row_words))
         matrices.append(fill(chip.name, rows, height, tally))
         if Op.B3 in chip.ops:
-            requests += import_module("cython_core.zkvm.wide").hash_requests(bytes(rows))
+            requests += hash_requests(bytes(rows))
     touched = run.touched()
     return [
         *matrices,
