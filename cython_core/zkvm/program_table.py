@@ -10,7 +10,7 @@ that entry, and gets there by the next pc of the row before, which is one of the
   entry's pc. It would be if x = 4 pc + k p with k not 0; since p is odd and the decoder writes even
   targets, k = 2 and x = 4 pc + 2^32 - 2^25 + 2. No executable has that: a target is at most 2^20
   bytes away from its jump, and code at most 2^21 bytes long. But a program can come from elsewhere,
-  so `entries_of` looks at each target.
+  so `entries_of` looks at each target, and at what else the decoder sees to.
 
 Entries behind the program are those of no operation, which no chip accepts.
 """
@@ -20,7 +20,7 @@ from typing import Final
 from cython_core.air.language import TableBuilder
 from cython_core.air.table import MODULUS
 from cython_core.vm.decoder import ENTRY_BYTES, Entry
-from cython_core.vm.operations import BRANCHES, OP_MASK, Op
+from cython_core.vm.operations import ARITHMETIC, BRANCHES, DUP, OP_MASK, Op
 from cython_core.vm.program import Program
 from cython_core.zkvm.buses import PROGRAM, PROGRAM_FIELDS
 
@@ -51,6 +51,8 @@ def entries_of(program: Program) -> tuple[Entry, ...]:
         )
     first = base // 4
     for place, entry in enumerate(entries[:count]):
+        if not is_decoded(entry):
+            raise ValueError(f"the entry at {base + 4 * place:#x} is none that the decoder makes")
         is_stray = entry.op & OP_MASK in JUMPS and entry.imm % 4
         if is_stray and 0 <= entry.imm * QUARTER % MODULUS - first < count:
             raise ValueError(
@@ -58,6 +60,17 @@ def entries_of(program: Program) -> tuple[Entry, ...]:
                 "instruction, but would be taken for one"
             )
     return entries[:count]
+
+
+def is_decoded(entry: Entry) -> bool:
+    """What the chips take for granted of an entry: a row touches a register once as a source, and
+    of the second register's value and the immediate of arithmetic one is zero.
+    """
+    is_dup = entry.op & DUP != 0
+    if (is_dup and entry.rs2) or (entry.rs1 == entry.rs2 != 0):
+        return False
+    has_second = is_dup or entry.rs2 != 0
+    return not (entry.op & OP_MASK in ARITHMETIC and has_second and entry.imm)
 
 
 def fields_of(word_address: int, entry: Entry) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from cython_core.air.check import Violation, check
 from cython_core.air.language import Bus
 from cython_core.air.table import MODULUS, PublicInteraction, System, Table
 from cython_core.vm.decoder import Entry
-from cython_core.vm.operations import Op
+from cython_core.vm.operations import DUP, Op
 from cython_core.vm.program import ENTRIES_PER_BLOCK, Program
 from cython_core.zkvm.buses import (
     ALIGNED,
@@ -223,11 +223,27 @@ def test_a_misaligned_target_must_not_be_taken_for_an_instruction() -> None:
     assert entries_of(made_of(Entry(Op.ADD, 1, 0, 0, 0x1004 + MODULUS), HALTS))
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param(Entry(Op.ADD, 1, 2, 3, 4), id="two second operands"),
+        pytest.param(Entry(Op.ADD | DUP, 1, 2, 0, 4), id="dup and an immediate"),
+        pytest.param(Entry(Op.XOR | DUP, 1, 2, 3, 0), id="dup and a register"),
+        pytest.param(Entry(Op.SW, 0, 2, 2, 0), id="one register as two sources"),
+    ],
+)
+def test_entries_that_no_decoder_makes_are_refused(entry: Entry) -> None:
+    with pytest.raises(ValueError, match="the entry at 0x1000 is none that the decoder makes"):
+        entries_of(made_of(entry, HALTS))
+    assert entries_of(made_of(Entry(Op.SW, 0, 2, 3, 4), HALTS))
+
+
 def test_what_the_decoder_writes_is_never_refused() -> None:
     seed = random.randrange(1 << 32)
     print("seed", seed)
     rng = random.Random(seed)
-    words = [rng.choice((0x63, 0x6F)) | rng.getrandbits(25) << 7 for _ in range(1 << 12)]
+    kinds = (0x63, 0x6F, 0x33, 0x13, 0x23, 0x03, 0x67, 0x37, 0x17, 0x0B)
+    words = [rng.choice(kinds) | rng.getrandbits(25) << 7 for _ in range(1 << 12)]
     assert len(entries_of(program_of(*words, HALT))) == len(words) + 1
 
 
