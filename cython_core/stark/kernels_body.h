@@ -11,6 +11,10 @@
 
 #include <string.h>
 
+typedef struct {
+    kbv c[KB31_EXTENSION];
+} kbx;
+
 #if defined(KB_ISA_AVX512)
 
 typedef struct {
@@ -56,6 +60,66 @@ KB_TARGET static inline kbv kbsum_value(kbsum sum)
     return _mm512_min_epu32(difference, _mm512_add_epi32(difference, modulus));
 }
 
+/* Sums of up to four products, each below p^2: reduced they are below p * 2^32, and two need not. */
+KB_TARGET static inline __m512i kbsum_plus(__m512i a, __m512i b)
+{
+    return kbsum_reduced(_mm512_add_epi64(a, b));
+}
+
+KB_TARGET static inline __m512i kbsum_minus(__m512i a, __m512i b)
+{
+    __m512i bound = _mm512_set1_epi64((int64_t)((uint64_t)KB31_P << 32));
+    __m512i difference = _mm512_sub_epi64(a, b);
+    return _mm512_min_epu64(difference, _mm512_add_epi64(difference, bound));
+}
+
+/* As kb31x_mul on the even lanes; the five results are not reduced to 32 bits yet. */
+KB_TARGET static inline void kbsum_products(const __m512i a[KB31_EXTENSION],
+                                            const __m512i b[KB31_EXTENSION],
+                                            __m512i out[KB31_EXTENSION])
+{
+    __m512i t[9];
+
+    for (int k = 0; k < 9; k++) {
+        int first = k < 4 ? 0 : k - 4, last = k < 4 ? k : 4;
+        t[k] = _mm512_mul_epu32(a[first], b[k - first]);
+        for (int i = first + 1; i <= last; i++) {
+            if (i == first + 4) {
+                t[k] = kbsum_reduced(t[k]);
+            }
+            t[k] = _mm512_add_epi64(t[k], _mm512_mul_epu32(a[i], b[k - i]));
+        }
+        if (last - first >= 2) {
+            t[k] = kbsum_reduced(t[k]);
+        }
+    }
+    out[0] = kbsum_minus(kbsum_plus(t[0], t[5]), t[8]);
+    out[1] = kbsum_plus(t[1], t[6]);
+    out[2] = kbsum_plus(kbsum_minus(kbsum_plus(t[2], t[7]), t[5]), t[8]);
+    out[3] = kbsum_plus(kbsum_minus(t[3], t[6]), t[8]);
+    out[4] = kbsum_minus(t[4], t[7]);
+}
+
+/* As kb31x_mul: the products of a coefficient are added up before they are reduced. */
+KB_TARGET static inline kbx kbx_mul(kbx a, kbx b)
+{
+    __m512i a_odd[KB31_EXTENSION], b_odd[KB31_EXTENSION];
+    __m512i even[KB31_EXTENSION], odd[KB31_EXTENSION];
+    kbx product;
+
+    for (int k = 0; k < KB31_EXTENSION; k++) {
+        a_odd[k] = kbsum_odd(a.c[k]);
+        b_odd[k] = kbsum_odd(b.c[k]);
+    }
+    kbsum_products(a.c, b.c, even);
+    kbsum_products(a_odd, b_odd, odd);
+    for (int k = 0; k < KB31_EXTENSION; k++) {
+        kbsum sum = {even[k], odd[k]};
+        product.c[k] = kbsum_value(sum);
+    }
+    return product;
+}
+
 #else
 
 typedef kbv kbsum;
@@ -83,29 +147,6 @@ KB_TARGET static inline kbv kbsum_value(kbsum sum)
     return sum;
 }
 
-#endif
-
-typedef struct {
-    kbv c[KB31_EXTENSION];
-} kbx;
-
-/* Of an array of extended values whose coefficients lie `stride` words apart. */
-KB_TARGET static inline kbx kbx_load(const uint32_t *from, size_t stride)
-{
-    kbx a;
-    for (int k = 0; k < KB31_EXTENSION; k++) {
-        a.c[k] = kbv_load(from + stride * (size_t)k);
-    }
-    return a;
-}
-
-KB_TARGET static inline void kbx_store(uint32_t *to, size_t stride, kbx a)
-{
-    for (int k = 0; k < KB31_EXTENSION; k++) {
-        kbv_store(to + stride * (size_t)k, a.c[k]);
-    }
-}
-
 /* As kb31x_mul. */
 KB_TARGET static inline kbx kbx_mul(kbx a, kbx b)
 {
@@ -123,6 +164,25 @@ KB_TARGET static inline kbx kbx_mul(kbx a, kbx b)
     product.c[3] = kbv_add(kbv_sub(t[3], t[6]), t[8]);
     product.c[4] = kbv_sub(t[4], t[7]);
     return product;
+}
+
+#endif
+
+/* Of an array of extended values whose coefficients lie `stride` words apart. */
+KB_TARGET static inline kbx kbx_load(const uint32_t *from, size_t stride)
+{
+    kbx a;
+    for (int k = 0; k < KB31_EXTENSION; k++) {
+        a.c[k] = kbv_load(from + stride * (size_t)k);
+    }
+    return a;
+}
+
+KB_TARGET static inline void kbx_store(uint32_t *to, size_t stride, kbx a)
+{
+    for (int k = 0; k < KB31_EXTENSION; k++) {
+        kbv_store(to + stride * (size_t)k, a.c[k]);
+    }
 }
 
 /* While the array has fewer entries than a vector has lanes. */

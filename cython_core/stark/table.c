@@ -141,6 +141,12 @@ static void denominator(const struct stark_table *table, uint32_t interaction,
     table->kernels->fold(tuple, buses->widths[interaction], buses->alphas, block);
 }
 
+static const uint32_t *multiplicity(const struct stark_table *table, uint32_t interaction,
+                                    const uint32_t *outputs)
+{
+    return outputs + STARK_BLOCK * (size_t)table->buses.outputs[interaction];
+}
+
 /*
  * numerators[g] / denominators[g] is the sum of m/d over the group's interactions, without any
  * division. `scratch` holds two extended blocks.
@@ -155,25 +161,22 @@ void stark_fractions(const struct stark_table *table, const uint32_t *outputs,
     for (uint32_t group = 0; group < buses->group_count; group++) {
         uint32_t *above = numerators + STARK_EXTENDED_BLOCK * (size_t)group;
         uint32_t *below = denominators + STARK_EXTENDED_BLOCK * (size_t)group;
-        uint32_t start = buses->group_starts[group], end = buses->group_starts[group + 1];
+        const uint32_t *members = buses->items + buses->group_starts[group];
+        const uint32_t *first = multiplicity(table, members[0], outputs), *second;
 
-        for (uint32_t i = start; i < end; i++) {
-            uint32_t interaction = buses->items[i];
-            size_t output = buses->outputs[interaction];
-            const uint32_t *multiplicity = outputs + STARK_BLOCK * output;
-
-            if (i == start) {
-                memset(above, 0, STARK_EXTENDED_BLOCK * sizeof *above);
-                memcpy(above, multiplicity, STARK_BLOCK * sizeof *above);
-                denominator(table, interaction, outputs, below);
-                continue;
-            }
-            denominator(table, interaction, outputs, d);
-            kernels->multiply(above, d, above);
-            kernels->scale(below, multiplicity, product);
-            kernels->add(above, product, above);
-            kernels->multiply(below, d, below);
+        denominator(table, members[0], outputs, below);
+        /* The degrees of tuples are at least 1 and sum to 2: a group has one or two members. */
+        if (buses->group_starts[group + 1] - buses->group_starts[group] == 1) {
+            memset(above, 0, STARK_EXTENDED_BLOCK * sizeof *above);
+            memcpy(above, first, STARK_BLOCK * sizeof *above);
+            continue;
         }
+        second = multiplicity(table, members[1], outputs);
+        denominator(table, members[1], outputs, d);
+        kernels->scale(d, first, above);
+        kernels->scale(below, second, product);
+        kernels->add(above, product, above);
+        kernels->multiply(below, d, below);
     }
 }
 
