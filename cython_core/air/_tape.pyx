@@ -23,7 +23,7 @@ from cython_core.air.tape cimport (
     isa_id,
 )
 
-from cython_core.air.program import assemble, compile_table, program_digest
+from cython_core.air.program import assembled, program_digest
 
 cdef extern from "<stdlib.h>":
     void *aligned_alloc(size_t alignment, size_t size) noexcept nogil
@@ -97,8 +97,8 @@ cdef class Program:
         if self.program != NULL:
             raise ValueError("a program is made once")
         self.kernel = kernel_name(kernel)
-        compiled = compile_table(table)
-        self._take(compiled, assemble(compiled))
+        compiled, tape = assembled(table)
+        self._take(compiled, tape)
         if generated:
             self._adopt(program_digest(table))
         self.program = &self.own

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256
 from typing import Final, NamedTuple
 
@@ -98,6 +98,13 @@ def program_digest(table: Table) -> bytes:
     for node in table.nodes:
         words += node
     return sha256(DIGEST_CONTEXT + struct.pack(f"<{len(words)}I", *words)).digest()
+
+
+@lru_cache(maxsize=256)
+def assembled(table: Table) -> "tuple[Listing, Tape]":
+    """Kept, since every proof asks for the programs of the same tables."""
+    listing = compile_table(table)
+    return listing, assemble(listing)
 
 
 def compile_table(table: Table) -> Listing:

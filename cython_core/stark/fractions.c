@@ -39,22 +39,42 @@ static uint32_t *cell(uint32_t *cells, size_t rows, size_t row, size_t column)
     return cells + KB31_PANEL * (rows * (column / KB31_PANEL) + row) + column % KB31_PANEL;
 }
 
+/* Columns first .. first + 15 of the auxiliary ones: the fractions, then their sum. */
+static const uint32_t *columns_at(const uint32_t *fractions, const uint32_t *sum, size_t groups,
+                                  size_t first, uint32_t *room)
+{
+    size_t count = KB31_EXTENSION * groups;
+
+    if (first + KB31_PANEL <= count) {
+        return fractions + STARK_BLOCK * first;
+    }
+    for (size_t i = 0; i < KB31_PANEL && first + i < count + KB31_EXTENSION; i++) {
+        const uint32_t *column = first + i < count ? fractions + STARK_BLOCK * (first + i)
+                                                   : sum + STARK_BLOCK * (first + i - count);
+        memcpy(room + STARK_BLOCK * i, column, STARK_BLOCK * sizeof *room);
+    }
+    return room;
+}
+
 /* Write phi of each group and their sum for the rows of one block. */
 static void write_rows(const struct stark_table *table, const uint32_t *fractions, size_t row,
                        uint32_t *auxiliary)
 {
-    size_t groups = table->buses.group_count;
+    const struct stark_kernels *kernels = table->kernels;
+    size_t groups = table->buses.group_count, width = KB31_EXTENSION * (groups + 1);
+    size_t rows = table->rows - row < STARK_BLOCK ? table->rows - row : STARK_BLOCK;
+    uint32_t sum[STARK_EXTENDED_BLOCK] = {0};
+    uint32_t room[KB31_PANEL * STARK_BLOCK], turned[KB31_PANEL * STARK_BLOCK];
 
-    for (size_t i = 0; i < STARK_BLOCK && row + i < table->rows; i++) {
-        for (size_t k = 0; k < KB31_EXTENSION; k++) {
-            uint32_t sum = 0;
-            for (size_t group = 0; group < groups; group++) {
-                uint32_t phi = fractions[STARK_EXTENDED_BLOCK * group + STARK_BLOCK * k + i];
-                *cell(auxiliary, table->rows, row + i, KB31_EXTENSION * group + k) = phi;
-                sum = kb31_add(sum, phi);
-            }
-            *cell(auxiliary, table->rows, row + i, KB31_EXTENSION * groups + k) = sum;
-        }
+    for (size_t group = 0; group < groups; group++) {
+        kernels->add(sum, fractions + STARK_EXTENDED_BLOCK * group, sum);
+    }
+    for (size_t first = 0; first < width; first += KB31_PANEL) {
+        size_t count = width - first < KB31_PANEL ? width - first : KB31_PANEL;
+
+        kernels->turn_back(columns_at(fractions, sum, groups, first, room), count, turned);
+        memcpy(cell(auxiliary, table->rows, row, first), turned,
+               KB31_PANEL * rows * sizeof *turned);
     }
 }
 

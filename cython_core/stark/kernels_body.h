@@ -303,6 +303,26 @@ KB_TARGET static void transpose(const uint32_t *panel, size_t rows, size_t first
     }
 }
 
+KB_TARGET static void turn_back(const uint32_t *columns, size_t count, uint32_t *rows)
+{
+    static const uint32_t zeros[STARK_BLOCK] = {0};
+    const uint8_t *pointers[LANES];
+    VECTOR turned[KB31_PANEL];
+
+    for (size_t lane = 0; lane < KB31_PANEL; lane += LANES) {
+        for (size_t group = 0; group < STARK_BLOCK; group += KB31_PANEL) {
+            for (size_t i = 0; i < LANES; i++) {
+                const uint32_t *column = columns + STARK_BLOCK * (lane + i);
+                pointers[i] = (const uint8_t *)((lane + i < count ? column : zeros) + group);
+            }
+            lanes_load(pointers, turned);
+            for (size_t row = 0; row < KB31_PANEL; row++) {
+                V_STORE(rows + KB31_PANEL * (group + row) + lane, turned[row]);
+            }
+        }
+    }
+}
+
 KB_TARGET static void fold(const uint32_t *base, size_t count, const uint32_t *coefficients,
                            uint32_t *sum)
 {
@@ -365,5 +385,6 @@ KB_TARGET static void scale(const uint32_t *a, const uint32_t *base, uint32_t *o
 
 #define STARK_KERNELS(title)                                                                  \
     {                                                                                         \
-        title, powers, evaluate, weigh, transpose, fold, multiply, add, subtract, scale,      \
+        title, powers, evaluate, weigh, transpose, turn_back, fold, multiply, add, subtract,  \
+            scale,                                                                            \
     }

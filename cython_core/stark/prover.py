@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from cython_core.air.key import NO_ROOT, Parameters, VerificationKey
+from cython_core.air.key import NO_ROOT, Parameters, VerificationKey, key_digest
 from cython_core.air.table import PublicInteraction, System, Table
 from cython_core.commitment import CommitmentTree
 from cython_core.field import _reference as kb31
@@ -177,7 +177,7 @@ class _Run:
 
     # Step 1.
     def begin(self, interactions: Sequence[PublicInteraction], context: bytes) -> None:
-        digest = self.proving_key.key.digest()
+        digest = key_digest(self.proving_key.encoding)
         self._heights = self.logs
         self._greatest = max(self._heights)
         self._is_kept = self._codeword_bytes() <= self.options.codeword_bytes

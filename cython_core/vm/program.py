@@ -21,8 +21,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
-from blake3 import blake3
-
 from cython_core.vm.decoder import ENTRY_BYTES, ENTRY_FORM, Entry, decode
 from cython_core.vm.elf import LAYOUT, Elf, Segment, read_elf
 from cython_core.vm.errors import ElfReason, InvalidElf
@@ -41,12 +39,14 @@ assert ENTRY_RECORD.size == DIGEST_BYTES
 
 def leaf(block: bytes) -> bytes:
     """The digest of one block of a program table."""
-    return blake3(block).digest(DIGEST_BYTES)
+    import blake3  # not at the top: the build imports this room before packages are installed
+
+    return blake3.blake3(block).digest(DIGEST_BYTES)
 
 
 def node(children: Sequence[bytes]) -> bytes:
     """The digest of four children."""
-    return blake3(b"".join(children)).digest(DIGEST_BYTES)
+    return leaf(b"".join(children))
 
 
 def tree_depth(blocks: int) -> int:
