@@ -49,6 +49,8 @@ static inline void store_native(void *bytes, uint64_t value)
     words[1] = (uint32_t)(value >> 32);
 }
 
+#ifdef P2PSEQ_MACHINE
+
 static inline void bytes_copy(uint8_t *to, const uint8_t *from, size_t length)
 {
     for (size_t i = 0; i < length; i++) {
@@ -62,6 +64,21 @@ static inline void bytes_zero(uint8_t *to, size_t length)
         to[i] = 0;
     }
 }
+
+#else
+
+/* The compiler's own, which every compiler has for a freestanding program too. */
+static inline void bytes_copy(uint8_t *to, const uint8_t *from, size_t length)
+{
+    __builtin_memcpy(to, from, length);
+}
+
+static inline void bytes_zero(uint8_t *to, size_t length)
+{
+    __builtin_memset(to, 0, length);
+}
+
+#endif
 
 static inline int bytes_equal(const uint8_t *left, const uint8_t *right, size_t length)
 {

@@ -1,15 +1,16 @@
 /* Names and words of state leaves. */
 #include "state.h"
 
+#include "blake3.h"
 #include "bytes.h"
 
 void leaf_path(uint8_t kind, const uint8_t key[32], uint8_t path[32])
 {
-    uint8_t message[64];
-    bytes_zero(message, 32);
-    message[0] = kind;
-    bytes_copy(message + 32, key, 32);
-    tree_path(message, path);
+    blake3_word message[BLAKE3_BLOCK_WORDS] = {kind};
+    uint32_t hash[BLAKE3_HASH_WORDS];
+    bytes_copy((uint8_t *)(message + BLAKE3_HASH_WORDS), key, 32);
+    blake3_keyed_block(TREE_KEY_PATH, message, BLAKE3_BLOCK_BYTES, hash);
+    bytes_copy(path, (const uint8_t *)hash, 32);
 }
 
 struct tree_slot *find_numbered(const struct ledger_access *access, uint8_t kind, uint64_t number)

@@ -42,9 +42,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "wallet": Command("p2p_seq.cli.wallet:app", "Coins on Bitcoin, an account on the ledger."),
     "proof": Command("p2p_seq.cli.proof:app", "Proof files: what they say, whether it is proven."),
     "vm": Command("p2p_seq.cli.vm:app", "The zkVM: run programs, see their rows, prove runs."),
-    "epoch": Command(
-        "p2p_seq.cli.epoch:app", "Sealed epochs of a home: prove and verify them."
-    ),
+    "epoch": Command("p2p_seq.cli.epoch:app", "Sealed epochs of a home: prove and verify them."),
     "testnet": Command("p2p_seq.cli.testnet:app", "A whole network on this machine."),
     "version": Command("p2p_seq.cli.version:version", "Show what runs here."),
 }
