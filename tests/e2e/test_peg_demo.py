@@ -1,11 +1,15 @@
 """The demo that the README names, from the command to the last check."""
 
+import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from p2p_seq.epochs.recompute import RecomputeError, recompute
+from p2p_seq.epochs.recompute import BatchRun, RecomputeError, recompute
 from p2p_seq.storage.store import Store
 from p2p_seq.storage.tables import Table
 from testnet.launch import genesis_of
@@ -43,6 +47,42 @@ def test_bitcoin_goes_in_moves_and_comes_back(tmp_path: Path) -> None:
     assert len(agreement["seals"]) >= 5
     assert {"deposit_to_mint_s", "withdraw_to_payout_s"} <= set(report["acts"][0]["figures"])
     _check_that_recomputing_can_fail(home, tmp_path)
+    _check_that_an_epoch_can_be_proven(demo.folder, tmp_path)
+
+
+def _check_that_an_epoch_can_be_proven(testnet: Path, folder: Path) -> None:
+    """One node's proof of an epoch of transfers convinces another node, and of no other epoch."""
+    runs: list[BatchRun] = []
+    recompute(testnet / "seq1", genesis_of(testnet / "seq1").genesis, runs.append)
+    busiest = max(runs, key=lambda run: len(run.run.answers))
+    assert len(busiest.run.answers) >= 100
+    epoch, other = busiest.epoch, busiest.epoch + 1
+    status, answer = _epoch("prove", str(epoch), "--home", str(testnet / "seq0"),
+                            "--output", str(folder / "proofs"), "--payee", "0badf00d")  # fmt: skip
+    assert status == 0, answer
+    files = [batch["file"] for batch in answer["batches"]]
+    statements = [batch["statement"] for batch in answer["batches"]]
+    assert statements == [run.run.statement.hex() for run in runs if run.epoch == epoch]
+    status, answer = _epoch("verify", str(epoch), *files, "--home", str(testnet / "seq1"))
+    assert status == 0, answer
+    assert {batch["payee"] for batch in answer["batches"]} == {"0badf00d"}
+    status, answer = _epoch("verify", str(other), *files, "--home", str(testnet / "seq1"))
+    assert status == 1
+    assert "wrong-statement" in str(answer)
+    status, answer = _epoch("verify", "99", *files, "--home", str(testnet / "seq1"))
+    assert status == 1
+    assert "it is not sealed in this store" in answer["error"]["why"]
+
+
+def _epoch(*arguments: str) -> tuple[int, dict[str, Any]]:
+    """Exit code and answer of `p2pseq epoch`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "p2p_seq.cli", "epoch", *arguments, "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, json.loads(done.stdout)
 
 
 def _check_that_recomputing_can_fail(home: Path, folder: Path) -> None:
