@@ -22,6 +22,9 @@ cdef extern from "zkvm/fill_support.h":
         uint32_t row_words
     const zk_chip zk_chips[]
     const size_t zk_chip_count
+    void zk_prepare() noexcept nogil
+
+zk_prepare()
 
 
 cdef class Tally:

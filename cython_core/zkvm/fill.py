@@ -108,7 +108,7 @@ def remainder(a: Fill, b: Fill) -> Fill:
 
 
 def inverse(a: Fill) -> Fill:
-    """In the field, of an integer that is no multiple of p; 0 for 0."""
+    """In the field, of a difference of two limbs; 0 for 0."""
     return node("inverse", a)
 
 

@@ -40,6 +40,7 @@ def source(chips: Sequence[RowChip]) -> str:
             '#include "zkvm/fill_support.h"',
             "",
             *(_Function(chip).text() for chip in chips),
+            "uint32_t zk_inverses[ZK_INVERSES];",
             "const zk_chip zk_chips[] = {",
             *entries,
             "};",
