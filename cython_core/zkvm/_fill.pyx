@@ -53,7 +53,6 @@ cdef class Tally:
         return PyBytes_FromStringAndSize(<char *>column, sizeof(self.counts.range))
 
     def add(self, str kind not None, Py_ssize_t place):
-        cdef uint32_t *column
         if not 0 <= place < 65536:
             raise ValueError(f"place {place} is not below 2^16")
         if kind == "range":
