@@ -44,7 +44,7 @@ struct stark_kernels {
     void (*transpose)(const uint32_t *panel, size_t rows, size_t first, size_t stride,
                       uint32_t *out);
 
-    /* `count` <= 16 base blocks, one after the other, as 64 rows of a panel; other lanes are zero. */
+    /* `count` <= 16 base blocks, one after the other, as 64 rows of a panel; other lanes: zero. */
     void (*turn_back)(const uint32_t *columns, size_t count, uint32_t *rows);
 
     /* sum += sum over i < count of coefficients[i] (extension) * base[i] (a base block). */

@@ -60,7 +60,7 @@ KB_TARGET static inline kbv kbsum_value(kbsum sum)
     return _mm512_min_epu32(difference, _mm512_add_epi32(difference, modulus));
 }
 
-/* Sums of up to four products, each below p^2: reduced they are below p * 2^32, and two need not. */
+/* Sums of up to four products, each below p^2; reduced they are below p * 2^32, as two are. */
 KB_TARGET static inline __m512i kbsum_plus(__m512i a, __m512i b)
 {
     return kbsum_reduced(_mm512_add_epi64(a, b));
