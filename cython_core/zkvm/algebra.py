@@ -47,6 +47,16 @@ class Mask(Word):
     bit: Cell = ZERO
 
 
+def carried(scope: Scope, total: Cell, limb: Cell, bounds: Bounds) -> tuple[Cell, Bounds]:
+    """How often 2^16 is in a limb's total, as a sum of bits above the least possible."""
+    carries = bounds.carries()
+    times = (total.fill - limb.fill) >> LIMB_BITS
+    carry = known(carries.least)
+    for step in range(carries.least, carries.greatest):
+        carry = carry + scope.bit(1 - times.below(step + 1))
+    return Cell(carry.air, times), carries
+
+
 class AirAlgebra:
     """Words of the rows of one operation of a chip."""
 
@@ -84,21 +94,11 @@ class AirAlgebra:
 
     def settle(self, word: Word, low: Cell, high: Cell) -> None:
         """Requires that limbs, which are shown to be in range, are those of the word."""
-        carry, carry_bounds = self._carry(word.low, low, word.low_bounds)
+        carry, carry_bounds = carried(self._scope, word.low, low, word.low_bounds)
         above = word.high + carry
-        rest, _ = self._carry(above, high, word.high_bounds + carry_bounds)
+        rest, _ = carried(self._scope, above, high, word.high_bounds + carry_bounds)
         self._scope.equal(low + carry * LIMB_LIMIT, word.low, "the low limb")
         self._scope.equal(high + rest * LIMB_LIMIT, above, "the high limb")
-
-    def _carry(self, total: Cell, limb: Cell, bounds: Bounds) -> tuple[Cell, Bounds]:
-        """How often 2^16 is in a limb's total, as a sum of bits above the least possible."""
-        carries = bounds.carries()
-        times = (total.fill - limb.fill) >> LIMB_BITS
-        carry = known(carries.least)
-        for step in range(carries.least, carries.greatest):
-            bit = self._scope.bit(1 - times.below(step + 1))
-            carry = carry + bit
-        return Cell(carry.air, times), carries
 
     def _flat(self, word: Word) -> Word:
         if word.degree <= 1:

@@ -112,6 +112,11 @@ def inverse(a: Fill) -> Fill:
     return node("inverse", a)
 
 
+def field_inverse(a: Fill) -> Fill:
+    """In the field, of any integer; 0 for a multiple of p. Slow: for rows that are rare."""
+    return node("field_inverse", a)
+
+
 def node(operation: str, *arguments: "Fill | int") -> Fill:
     """A node with its constants folded. Distances and limbs are plain integers."""
     plain = PLAIN_ARGUMENTS.get(operation, ())
@@ -151,6 +156,7 @@ OPERATIONS: Final[dict[str, Meaning]] = {
     "quotient": Meaning(lambda v: v[0] // v[1] if v[1] else WORD, "zk_quotient({0}, {1})"),
     "remainder": Meaning(lambda v: v[0] % v[1] if v[1] else v[0], "zk_remainder({0}, {1})"),
     "inverse": Meaning(lambda v: pow(v[0], MODULUS - 2, MODULUS), "zk_inverse({0})"),
+    "field_inverse": Meaning(lambda v: pow(v[0], MODULUS - 2, MODULUS), "zk_field_inverse({0})"),
 }
 PLAIN_ARGUMENTS: Final[dict[str, tuple[int, ...]]] = {"shr": (1,), "product_limb": (2,)}
 """Places of arguments that are numbers of the formula and no nodes."""

@@ -81,6 +81,20 @@ static inline int64_t zk_inverse(int64_t value)
     return value < 0 ? -inverse : inverse;
 }
 
+/* a^(p - 2), p - 2 = 2^31 - 2^24 - 1: that is 0 for a = 0. */
+static inline int64_t zk_field_inverse(int64_t value)
+{
+    uint32_t base = kb31_from_plain(zk_element(value)), power = kb31_from_plain(1);
+
+    for (uint32_t bits = KB31_P - 2; bits != 0; bits >>= 1) {
+        if (bits & 1) {
+            power = kb31_mul(power, base);
+        }
+        base = kb31_mul(base, base);
+    }
+    return kb31_to_plain(power);
+}
+
 /* The columns of one row into their panels. Nearly all values are small and not negative. */
 static inline void zk_store(const int64_t *column, uint32_t width, size_t height, size_t row,
                             uint32_t *cells)
