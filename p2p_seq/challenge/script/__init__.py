@@ -8,5 +8,6 @@ blake3       the compression function
 limbs        words of the witness to nibbles, with range checks
 winternitz   one-time signatures, equivocation
 merkle       leaves and levels of the trace tree
-words        32-bit arithmetic on nibbles
+words        32-bit sums and comparisons on nibbles
+bitwise      AND, OR, XOR, shifts
 """

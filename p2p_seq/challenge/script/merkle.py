@@ -71,6 +71,38 @@ def parent_node(asm: Assembler, tables: NibbleTables, level: str) -> None:
         if slot == 2:
             end_packed(asm)
         _swap_if_later(asm, slot)
+    _hash_slots(asm, tables)
+
+
+def part_node(asm: Assembler, tables: NibbleTables, level: str, position: int) -> None:
+    """One level up from a child whose position the script fixes: a part of a wide row.
+
+    Items and stacks as in `parent_node`, but the packed number has no bits of position.
+    """
+    *limbs, packed = level_names(level)
+    for name in _flat(f"slot{position}"):
+        asm.from_alt(name)
+    take_packed(asm, packed)
+    for first, slot in zip((0, 4, 8), sorted({0, 1, 2, 3} - {position}), strict=True):
+        words = _block(f"slot{slot}")
+        unpack_words(asm, limbs[first : first + 4], words, SIBLING_WORDS - first)
+    end_packed(asm)
+    _hash_slots(asm, tables)
+
+
+def wide_node(asm: Assembler, tables: NibbleTables) -> None:
+    """The node of a wide row from the leaves of its four parts.
+
+    tables -> tables; altstack ... H A B C, each as `compress` leaves it -> ... node
+    """
+    for slot in reversed(range(4)):
+        for name in _flat(f"slot{slot}"):
+            asm.from_alt(name)
+    _hash_slots(asm, tables)
+
+
+def _hash_slots(asm: Assembler, tables: NibbleTables) -> None:
+    """tables, four children in any order -> tables; altstack ... -> ... node"""
     message = [word for slot in range(4) for word in _block(f"slot{slot}")]
     compress(asm, tables, message, [constant_word(word) for word in INITIAL_VECTOR])
 

@@ -19,8 +19,15 @@ from p2p_seq.challenge.script.merkle import (
     level_names,
     level_witness,
     parent_node,
+    part_node,
+    wide_node,
 )
-from p2p_seq.challenge.script.tables import LARGE_RANGE, drop_tables, push_tables
+from p2p_seq.challenge.script.tables import (
+    LARGE_RANGE,
+    NibbleTables,
+    drop_tables,
+    push_tables,
+)
 from p2p_seq.challenge.script.winternitz import (
     check_digits,
     check_fixed_sum,
@@ -197,3 +204,100 @@ def test_other_tables(sum_range: int) -> None:
         assert script.accepts(witness(tree, index))
     other = script.changed(witness(tree, 0), "record:limb2", encode_number(8 * 10**8))
     assert not script.accepts(other)
+
+
+WIDE_WORDS = 16
+PARTS = "HABC"
+WANTED = [f"wanted{k}" for k in range(NODE_ITEMS)]
+
+
+def compared_with_root(asm: Assembler) -> None:
+    """altstack node -> ...; fails unless it is the wanted one"""
+    node = [asm.from_alt() for _ in range(NODE_ITEMS)]
+    spends.expect(asm, node, WANTED)
+
+
+@cache
+def wide_row() -> Leaf:
+    """All four parts of a wide row, each with the salt shown once more."""
+    names = list(WANTED)
+    for part in reversed(PARTS):
+        names += shown_block(f"salt{part}", SALT_WORDS) + shown_block(part, WIDE_WORDS)
+
+    def write(asm: Assembler) -> None:
+        tables = push_tables(asm, LARGE_RANGE, ROOM)
+        for part in PARTS:
+            hash_part(asm, tables, part)
+        wide_node(asm, tables)
+        drop_tables(asm, tables)
+        compared_with_root(asm)
+
+    return spends.leaf(names, write)
+
+
+@cache
+def one_part(position: int) -> Leaf:
+    """One part under the node of its wide row, as readers of H or of a line open it."""
+    part = PARTS[position]
+    names = [*WANTED, *level_names("parts")]
+    names += shown_block(f"salt{part}", SALT_WORDS) + shown_block(part, WIDE_WORDS)
+
+    def write(asm: Assembler) -> None:
+        tables = push_tables(asm, LARGE_RANGE, ROOM)
+        hash_part(asm, tables, part)
+        part_node(asm, tables, "parts", position)
+        drop_tables(asm, tables)
+        compared_with_root(asm)
+
+    return spends.leaf(names, write)
+
+
+def hash_part(asm: Assembler, tables: NibbleTables, part: str) -> None:
+    blocks = []
+    for prefix, words in ((part, WIDE_WORDS), (f"salt{part}", SALT_WORDS)):
+        *limbs, packed = shown_block(prefix, words)
+        blocks.append(spends.named_words(prefix, words))
+        unpack_block(asm, limbs, packed, blocks[-1])
+    leaf_node(asm, tables, *blocks)
+
+
+def wide_witness(parts: Sequence[bytes], salt: bytes, node: bytes) -> Witness:
+    values = spends.digits_of(spends.words_of(node))
+    for part in reversed(parts):
+        values += pack_words(spends.words_of(salt)) + pack_words(spends.words_of(part))
+    return spends.numbers(values)
+
+
+def test_wide_row() -> None:
+    random = Random(17)
+    salt, parts = random.randbytes(16), [random.randbytes(64) for _ in PARTS]
+    leaves = [leaf(part, salt) for part in parts]
+    (node,) = parents(leaves)
+    script, honest = wide_row(), wide_witness(parts, salt, node)
+    assert script.accepts(honest)
+    assert script.emulated(honest)
+    swapped = [parts[1], parts[0], *parts[2:]]
+    assert not script.accepts(wide_witness(swapped, salt, node))
+    for part in PARTS:
+        other = script.changed(honest, f"{part}:limb15", encode_number(10**9))
+        assert not script.accepts(other)
+
+
+@pytest.mark.parametrize("position", range(4))
+def test_one_part_of_a_wide_row(position: int) -> None:
+    random = Random(position)
+    salt, parts = random.randbytes(16), [random.randbytes(64) for _ in PARTS]
+    leaves = [leaf(part, salt) for part in parts]
+    (node,) = parents(leaves)
+    siblings = leaves[:position] + leaves[position + 1 :]
+    shown = pack_words([word for one in siblings for word in spends.words_of(one)])
+    values = [*spends.digits_of(spends.words_of(node)), *shown]
+    values += pack_words(spends.words_of(salt)) + pack_words(spends.words_of(parts[position]))
+    script = one_part(position)
+    assert script.accepts(spends.numbers(values))
+    if position:
+        assert not one_part(0).accepts(spends.numbers(values))
+    else:
+        assert not one_part(1).accepts(spends.numbers(values))
+    bits = script.changed(spends.numbers(values), "parts:packed", encode_number(shown[-1] + 4096))
+    assert not script.accepts(bits)
