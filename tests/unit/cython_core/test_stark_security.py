@@ -3,6 +3,7 @@
 import pytest
 
 from cython_core.air.key import decode_key
+from cython_core.air.table import MODULUS
 from cython_core.chips.statements import STATEMENTS
 from cython_core.stark.parameters import (
     MAXIMAL,
@@ -24,6 +25,7 @@ from cython_core.stark.security import (
     queries_needed,
     unique_decoding,
 )
+from cython_core.zkvm.system import sample_system
 
 
 def instance(**changes: object) -> Instance:
@@ -114,6 +116,21 @@ def test_every_set_that_ships_has_its_bits_at_every_height(name: str, height_log
     # Not only each round: all errors together.
     assert found.johnson.sum_bits >= SECURITY_BITS
     assert found.unique.bits >= 70
+
+
+def test_runs_of_the_machine_have_their_bits_with_all_tables_at_their_greatest_height() -> None:
+    system = sample_system()
+    heights = [table.greatest_log for table in system.tables]
+    assert security_of(PROVEN, shape_of(system, heights)).bits >= SECURITY_BITS
+    # Multiplicities of a bus cannot wrap even then.
+    for bus in range(len(system.bus_widths)):
+        count = sum(
+            1 << height
+            for table, height in zip(system.tables, heights, strict=True)
+            for interaction in table.interactions
+            if interaction.bus == bus
+        )
+        assert count < MODULUS, system.bus_name(bus)
 
 
 @pytest.mark.parametrize("name", STATEMENTS)
