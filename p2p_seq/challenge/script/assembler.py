@@ -66,7 +66,7 @@ class Assembler:
         """How many items lie above the item of this name."""
         stack = self.stack
         for index in range(len(stack) - 1, -1, -1):
-            if stack[index] == name:
+            if stack[index] == name != UNNAMED:
                 return len(stack) - 1 - index
         raise ValueError(f"no item {name!r} on the stack")
 
