@@ -20,7 +20,7 @@ from typing import Final
 from cython_core.air.language import TableBuilder
 from cython_core.air.table import MODULUS
 from cython_core.vm.decoder import ENTRY_BYTES, Entry
-from cython_core.vm.operations import ARITHMETIC, BRANCHES, DUP, OP_MASK, Op
+from cython_core.vm.operations import ARITHMETIC, BRANCHES, DUP, OP_MASK, WIDE, Op
 from cython_core.vm.program import Program
 from cython_core.zkvm.buses import PROGRAM, PROGRAM_FIELDS
 
@@ -63,10 +63,13 @@ def entries_of(program: Program) -> tuple[Entry, ...]:
 
 
 def is_decoded(entry: Entry) -> bool:
-    """What the chips take for granted of an entry: a row touches a register once as a source, and
-    of the second register's value and the immediate of arithmetic one is zero.
+    """What the chips take for granted of an entry: a row touches a register once as a source, wide
+    operations have two registers that are not x0 and no destination, and of the second register's
+    value and the immediate of arithmetic one is zero.
     """
     is_dup = entry.op & DUP != 0
+    if entry.op & OP_MASK in WIDE and (is_dup or entry.rd or not entry.rs1 or not entry.rs2):
+        return False
     if (is_dup and entry.rs2) or (entry.rs1 == entry.rs2 != 0):
         return False
     has_second = is_dup or entry.rs2 != 0

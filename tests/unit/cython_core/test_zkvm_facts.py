@@ -230,6 +230,8 @@ def test_a_misaligned_target_must_not_be_taken_for_an_instruction() -> None:
         pytest.param(Entry(Op.ADD | DUP, 1, 2, 0, 4), id="dup and an immediate"),
         pytest.param(Entry(Op.XOR | DUP, 1, 2, 3, 0), id="dup and a register"),
         pytest.param(Entry(Op.SW, 0, 2, 2, 0), id="one register as two sources"),
+        pytest.param(Entry(Op.MULP, 0, 2, 0, 0), id="a wide step at x0"),
+        pytest.param(Entry(Op.B3, 1, 2, 3, 27), id="a wide step with a destination"),
     ],
 )
 def test_entries_that_no_decoder_makes_are_refused(entry: Entry) -> None:
