@@ -85,11 +85,12 @@ def forward(Matrix matrix not None, shift=1, str kernel not None="auto"):
 def forward_blocks(Matrix matrix not None, int block_log, shift=1, str kernel not None="auto"):
     cdef const ntt_kernel *code = kernel_of(kernel)
     cdef const ntt_plan *plan
-    cdef uint32_t log = log_of(matrix), coset
+    cdef int log = <int>log_of(matrix)
+    cdef uint32_t coset
     cdef size_t blocks
     cdef Matrix values
     cdef Py_ssize_t index
-    if not 0 <= block_log <= min(log, NTT_BLOCK_LOG_MAX):
+    if not 0 <= block_log <= min(log, <int>NTT_BLOCK_LOG_MAX):
         raise ValueError(f"{matrix.height} rows are not blocks of 2^{block_log}")
     if not 0 < shift < KB31_P:
         raise ValueError(f"{shift} is not the shift of a coset")

@@ -89,6 +89,17 @@ static const uint8_t SPLIT[NTT_PASS_LOG_MAX + 1][3] = {
     [9] = {3, 3, 3}, [10] = {4, 3, 3}, [11] = {4, 4, 3}, [12] = {4, 4, 4},
 };
 
+static size_t exchanges(uint32_t log)
+{
+    const uint8_t *split = SPLIT[log];
+    size_t calls = 0;
+
+    for (int k = 0; k < 3; k++) {
+        calls += split[k] == 0 ? 0 : (size_t)1 << (log - split[k]);
+    }
+    return calls;
+}
+
 NTT_TARGET static void short_pass(struct ends ends, uint32_t log, int is_dit,
                                   const struct twiddles *t)
 {

@@ -17,8 +17,8 @@ enum {
     /* Rows of all columns of a group: 256 KiB, twice. */
     GROUP_ROWS = 4096,
     GROUP_COLUMNS_MAX = 8,
-    /* Rows asked for ahead. They may share one set of the cache, which has 8 to 16 places. */
-    FETCH_AHEAD = 8,
+    /* Rows asked for ahead, into the second cache: they may share one set of it, of 16 places. */
+    FETCH_AHEAD = 16,
     FETCHED_TOGETHER = 8,
 };
 
@@ -32,20 +32,26 @@ struct exchange {
     size_t rows;
     size_t columns;
     size_t stride;
+    /* Memory is asked for evenly while others work: at one call in so many. */
+    size_t every;
+    size_t calls;
 };
 
-/* One that has nothing to do yet. */
-static struct exchange exchange_of(const struct ntt_plan *plan, size_t columns)
+/* One that has nothing to do yet. `calls` come for each column. */
+static struct exchange exchange_of(const struct ntt_plan *plan, size_t columns, size_t calls)
 {
     size_t rows = (size_t)1 << plan->column_log, stride = (size_t)KB31_PANEL << plan->block_log;
-    struct exchange exchange = {NULL, NULL, NULL, rows, rows, columns, stride};
+    size_t every = calls * columns / rows;
+    struct exchange exchange = {NULL, NULL, NULL, rows, rows, columns, stride, every, 0};
     return exchange;
 }
 
 /* One that copies nothing, but fetches rows that are read and others that are written soon. */
-static struct exchange exchange_fetching(const uint32_t *read, uint32_t *written, size_t rows)
+static struct exchange exchange_fetching(const uint32_t *read, uint32_t *written, size_t rows,
+                                         size_t calls)
 {
-    struct exchange exchange = {NULL, written, read, 0, rows / FETCHED_TOGETHER, 0, 0};
+    size_t fetches = rows / FETCHED_TOGETHER, every = fetches == 0 ? 0 : calls / fetches;
+    struct exchange exchange = {NULL, written, read, 0, fetches, 0, 0, every, 0};
     return exchange;
 }
 
@@ -71,21 +77,13 @@ static void exchange_start(struct exchange *e, uint32_t *buffer, uint32_t *send,
     e->row = 0;
 }
 
-/* One row; kernels call it after a few hundred instructions each. */
-NTT_TARGET static inline void exchange_row(struct exchange *e)
+NTT_TARGET static inline void copy_row(struct exchange *e)
 {
     size_t column, at = e->row * KB31_PANEL;
 
-    if (e->row == e->rows) {
-        return;
-    }
-    if (e->buffer == NULL) {
-        fetch_rows(e);
-        return;
-    }
     if (e->send != NULL) {
         for (column = 0; column < e->columns; column++) {
-            __builtin_prefetch(e->send + FETCH_AHEAD * e->stride + column * KB31_PANEL, 1);
+            __builtin_prefetch(e->send + FETCH_AHEAD * e->stride + column * KB31_PANEL, 1, 2);
             memcpy(e->send + column * KB31_PANEL, e->buffer + column * e->rows * KB31_PANEL + at,
                    ROW_BYTES);
         }
@@ -93,7 +91,7 @@ NTT_TARGET static inline void exchange_row(struct exchange *e)
     }
     if (e->bring != NULL) {
         for (column = 0; column < e->columns; column++) {
-            __builtin_prefetch(e->bring + FETCH_AHEAD * e->stride + column * KB31_PANEL);
+            __builtin_prefetch(e->bring + FETCH_AHEAD * e->stride + column * KB31_PANEL, 0, 2);
             memcpy(e->buffer + column * e->rows * KB31_PANEL + at, e->bring + column * KB31_PANEL,
                    ROW_BYTES);
         }
@@ -102,10 +100,24 @@ NTT_TARGET static inline void exchange_row(struct exchange *e)
     e->row++;
 }
 
+/* Kernels call it after a few hundred instructions each. */
+NTT_TARGET static inline void exchange_row(struct exchange *e)
+{
+    if (e->row == e->rows || ++e->calls < e->every) {
+        return;
+    }
+    e->calls = 0;
+    if (e->buffer == NULL) {
+        fetch_rows(e);
+    } else {
+        copy_row(e);
+    }
+}
+
 NTT_TARGET static void exchange_finish(struct exchange *e)
 {
     while (e->row != e->rows) {
-        exchange_row(e);
+        copy_row(e);
     }
 }
 

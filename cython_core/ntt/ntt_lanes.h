@@ -149,6 +149,12 @@ KB_TARGET static void dit(const uint32_t *from, uint32_t *to, uint32_t log,
     }
 }
 
+/* A step of four rows makes two levels. */
+static size_t exchanges(uint32_t log)
+{
+    return ((size_t)1 << log) / 4 * (log / 2);
+}
+
 KB_TARGET static void scale_sums(uint32_t *rows, size_t count, uint32_t scale)
 {
     size_t row, lane;

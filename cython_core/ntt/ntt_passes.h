@@ -7,8 +7,9 @@
  *     dit(from, to, log, t, scratch, exchange)    forward over 2^log rows that lie together
  *     dif(from, to, log, t, scratch, exchange)    backward, times `scale`
  *
- * and NTT_SCRATCH_ROW, the bytes of scratch memory that these need for each row. They call
- * exchange_row now and then.
+ *     exchanges(log)                              how often these call exchange_row
+ *
+ * and NTT_SCRATCH_ROW, the bytes of scratch memory that these need for each row.
  *
  * Forward, decimation in time. With n = 2^log and f(x) = sum of x^i f_i(x^c), i < c = 2^column_log:
  * block rev(i) of the input holds the coefficients of f_i, and x^c runs over a coset of the short
@@ -43,7 +44,8 @@ NTT_TARGET static void column_pass(const struct ntt_plan *plan, int is_forward, 
     size_t step = count * KB31_PANEL, group_cells = step << plan->column_log;
     uint32_t groups[2][group_cells] __attribute__((aligned(64)));
     uint32_t *group = groups[0], *other = groups[1], *rows;
-    struct exchange exchange = exchange_of(plan, count);
+    struct exchange exchange =
+        exchange_of(plan, count, exchanges(plan->column_log));
 
     exchange_start(&exchange, group, NULL, from);
     exchange_finish(&exchange);
@@ -75,11 +77,12 @@ NTT_TARGET static void block_pass(const struct ntt_plan *plan, uint32_t ratio, s
                                   struct twiddles *twiddles, void *scratch)
 {
     size_t rows = (size_t)1 << plan->block_log, step = KB31_PANEL * rows, block;
+    size_t calls = exchanges(plan->block_log);
 
     twiddles_fill(twiddles, plan->roots, plan->block_log, ratio, KB31_ONE);
     for (block = 0; block < blocks; block++, coefficients += step, values += step) {
         struct exchange next = exchange_fetching(coefficients + step, values + step,
-                                                 block + 1 < blocks ? rows : 0);
+                                                 block + 1 < blocks ? rows : 0, calls);
         dit(coefficients, values, plan->block_log, twiddles, scratch, &next);
     }
 }
@@ -115,6 +118,7 @@ NTT_TARGET static void inverse(const struct ntt_plan *plan, const uint32_t *valu
     uint8_t scratch[(size_t)NTT_SCRATCH_ROW << longest] __attribute__((aligned(64)));
     size_t blocks = (size_t)1 << plan->column_log, block;
     size_t rows = (size_t)1 << plan->block_log, step = KB31_PANEL * rows;
+    size_t calls = exchanges(plan->block_log);
     struct twiddles twiddles;
 
     if (blocks > 1) {
@@ -125,7 +129,7 @@ NTT_TARGET static void inverse(const struct ntt_plan *plan, const uint32_t *valu
     for (block = 0; block < blocks; block++) {
         struct exchange next = exchange_fetching(values + (block + 1) * step,
                                                  coefficients + (block + 1) * step,
-                                                 block + 1 < blocks ? rows : 0);
+                                                 block + 1 < blocks ? rows : 0, calls);
         dif(values + block * step, coefficients + block * step, plan->block_log, &twiddles,
             scratch, &next);
     }
