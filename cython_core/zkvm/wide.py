@@ -9,6 +9,8 @@ one clock, and the second time nothing is there but what the first sent, whose c
 past. Values that are written are in range because the facts of the BLAKE3 chip are.
 """
 
+import struct
+from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
@@ -29,7 +31,6 @@ LINE_A, LINE_B, LINE_C = (At.WIDE + PART_WORDS * number for number in (1, 2, 3))
 CLOCK_BITS: Final = 24
 WORD_BITS: Final = 32
 BLOCK_LOG, LINE_LOG = 6, 5
-ONE: Final = (1).to_bytes(4, "little")
 
 assert 1 << LINE_LOG == LINE_BYTES
 
@@ -91,17 +92,25 @@ def compressions() -> RowChip:
     return chip
 
 
-def hash_requests(rows: bytes) -> bytes:
-    """What the BLAKE3 chip must have facts of, for `chips._blake3_trace`: one for each row.
+COMPRESSION: Final = struct.Struct("<4x4s124x32s32x32s32x32s28x")
+"""Of a row: flags, both halves of the message, chaining value."""
 
-    Equal compressions are not merged: the trees of a batch have few.
+assert COMPRESSION.size == 4 * WIDE_WORDS
+
+
+def hash_requests(rows: bytes) -> bytes:
+    """What the BLAKE3 chip must have facts of, for `chips._blake3_trace`, in the order of the rows.
+
+    Equal compressions are one request: a tenth of those of a batch of transfers are, each would
+    take 16 rows of the widest table, and to find them takes no time. ValueError for what are no
+    rows.
     """
+    if len(rows) % COMPRESSION.size:
+        raise ValueError(f"{len(rows)} bytes are no rows of {COMPRESSION.size} bytes")
+    asked = Counter(COMPRESSION.iter_unpack(rows))
     requests: list[bytes] = []
-    row_bytes = 4 * WIDE_WORDS
-    for at in range(0, len(rows), row_bytes):
-        row = rows[at : at + row_bytes]
-        lines = [row[4 * word_at(line, 0) :][:LINE_BYTES] for line in (LINE_C, LINE_A, LINE_B)]
-        requests += (*lines, row[4 * At.IMM :][:4], ONE)
+    for (flags, first, second, chaining), times in asked.items():
+        requests += (chaining, first, second, flags, times.to_bytes(4, "little"))
     return b"".join(requests)
 
 

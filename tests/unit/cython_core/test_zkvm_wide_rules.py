@@ -1,16 +1,23 @@
 """Runs with a compression balance as a whole, and each rule of its chip keeps a forged one out."""
 
 import random
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 import pytest
 
+from cython_core.air.check import check
 from cython_core.air.table import MODULUS
 from cython_core.vm import machine
 from cython_core.vm.decoder import decode
-from cython_core.vm.operations import Op
+from cython_core.vm.operations import OP_MASK, Op
+from cython_core.zkvm.run_trace import run_tables
+from cython_core.zkvm.statement import RunStatement, run_publics
+from cython_core.zkvm.system import run_system
+from cython_core.zkvm.wide import hash_requests
 from tests.unit.cython_core import vm_programs as asm
 from tests.unit.cython_core.zkvm_balance import Run
 from tests.unit.cython_core.zkvm_cases import TABLES, cells_of
@@ -137,6 +144,34 @@ def test_bases_of_a_record_are_not_read() -> None:
     assert cells_of(run.chips[SET_UP], row) == run.cells[SET_UP]
     moved = Run(guest(STEP, chaining=asm.IMAGE_BASE + 1024)).forged(Op.B3)
     assert run.complaints({SET_UP: moved.cells})
+
+
+def test_equal_compressions_are_one_request() -> None:
+    """Two steps on lines with equal words, and a third on what the second left."""
+    other = asm.set_register(asm.RIGHT, asm.IMAGE_BASE + 256)
+    program = guest(STEP, *other, STEP, STEP, *(asm.show(place, asm.LEFT) for place in range(8)))
+    image = program.image.ljust(256, b"\0") + program.image[CHAINING_AT : CHAINING_AT + 32]
+    program = replace(program, image=image)
+    run = Run(program)
+    rows = [row for row in run.words if row[0] & OP_MASK == Op.B3]
+    requests = hash_requests(b"".join(struct.pack("<80I", *row) for row in rows))
+    assert [times for *_, times in struct.iter_unpack("<26I", requests)] == [2, 1]
+    assert struct.unpack_from("<24I", requests) == (
+        *rows[0][65:73],
+        *rows[0][33:41],
+        *rows[0][49:57],
+    )
+    assert run.complaints() == []
+    tables = run_tables(program)
+    publics = run_publics(program, tables.statement)
+    check(
+        run_system(program),
+        tables.matrices,
+        publics,
+        RunStatement(program).interactions(publics),
+    )
+    with pytest.raises(ValueError, match="319 bytes are no rows of 320 bytes"):
+        hash_requests(bytes(319))
 
 
 def test_words_that_another_run_has() -> None:
