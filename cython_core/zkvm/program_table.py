@@ -26,6 +26,7 @@ from cython_core.zkvm.buses import PROGRAM, PROGRAM_FIELDS
 
 CODE_END_MAX: Final = 1 << 31
 """Code lies below: then 4 (pc + 1), which JAL writes, is a word."""
+FLAGS_MAX: Final = 0xFF
 JUMPS: Final = BRANCHES | {Op.JAL}
 """Operations whose immediate is a target."""
 QUARTER: Final = pow(4, -1, MODULUS)
@@ -64,11 +65,14 @@ def entries_of(program: Program) -> tuple[Entry, ...]:
 
 def is_decoded(entry: Entry) -> bool:
     """What the chips take for granted of an entry: a row touches a register once as a source, wide
-    operations have two registers that are not x0 and no destination, and of the second register's
-    value and the immediate of arithmetic one is zero.
+    operations have two registers that are not x0 and no destination, flags of B3 are a byte (HASH
+    packs them beside a limb), and of the second register's value and the immediate of arithmetic
+    one is zero.
     """
     is_dup = entry.op & DUP != 0
     if entry.op & OP_MASK in WIDE and (is_dup or entry.rd or not entry.rs1 or not entry.rs2):
+        return False
+    if entry.op & OP_MASK == Op.B3 and entry.imm > FLAGS_MAX:
         return False
     if (is_dup and entry.rs2) or (entry.rs1 == entry.rs2 != 0):
         return False

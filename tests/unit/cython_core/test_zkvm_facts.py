@@ -232,6 +232,8 @@ def test_a_misaligned_target_must_not_be_taken_for_an_instruction() -> None:
         pytest.param(Entry(Op.SW, 0, 2, 2, 0), id="one register as two sources"),
         pytest.param(Entry(Op.MULP, 0, 2, 0, 0), id="a wide step at x0"),
         pytest.param(Entry(Op.B3, 1, 2, 3, 27), id="a wide step with a destination"),
+        pytest.param(Entry(Op.B3, 0, 2, 3, 0x7F0B), id="flags above a byte"),
+        pytest.param(Entry(Op.B3, 0, 2, 3, 0x1000B), id="flags above a limb"),
     ],
 )
 def test_entries_that_no_decoder_makes_are_refused(entry: Entry) -> None:
