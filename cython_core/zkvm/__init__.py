@@ -7,6 +7,7 @@ row_chip        what all chips of steps share: state, fetch, register ports
 algebra         the constraints' back end of the step definitions
 families        chips of narrow rows, by families of operations
 wide            the chip of B3
+wide_numbers    the chips of 256-bit numbers
 row_chips       all of these
 facts           the table of facts about 16 bits
 program_table   the table of the program

@@ -1,4 +1,5 @@
-"""The chips of the machine's rows, by families of operations; B3 and MULP are in `wide`.
+"""The chips of the machine's rows, by families of operations; wide ones are in `wide` and
+`wide_numbers`.
 
 What an operation computes is written in `vm/semantics.py`; here it is decided which operations
 share a table. A row of a frequent operation should carry no column that only rare ones need.

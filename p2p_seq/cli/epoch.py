@@ -40,15 +40,24 @@ def prove(
     Example: p2pseq epoch prove 3 --home testnet-data/node0 --output proofs
     """
     from cython_core.stark.codewords import Options as ProverOptions
+    from cython_core.vm.errors import VmError
     from p2p_seq.epochs.proofs import prove_batch
 
+    if threads < 1:
+        raise OperatorError(
+            f"--threads {threads} is too few", "a prover has at least one", "leave it out", 2
+        )
     context = context_of(payee)
     _make_folder(output)
     answers = []
     for batch in _runs(epoch, options).batches:
         started = perf_counter()
         prover = ProverOptions(threads=threads, progress=show_progress)
-        proof, outcome = prove_batch(batch, context, prover)
+        try:
+            proof, outcome = prove_batch(batch, context, prover)
+        except VmError as error:
+            what = f"batch {batch.batch} of epoch {epoch}: {error.what}"
+            raise OperatorError(what, error.why, error.do, Exit.FAILED) from None
         clear_progress()
         file = output / f"epoch-{epoch}-batch-{batch.batch}.proof"
         encoded = proof.encode()
